@@ -1,0 +1,1 @@
+"""Figures of the tables of a run: one script, one figure."""

@@ -1,0 +1,87 @@
+"""Where, in a space of thousands of networks, does order turn into chaos?
+
+    import attractor_jax as aj
+
+Importing it imports no jax and changes no setting: names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attractor_jax.iterate import orbit
+    from attractor_jax.lyapunov import Exponents, lyapunov_exponents
+    from attractor_jax.maps import (
+        DelayedLogisticMap,
+        FeedbackNetwork,
+        GaussianNetwork,
+        HenonMap,
+        LinearMap,
+        LogisticMap,
+        feedback_network,
+        network_from_row,
+    )
+    from attractor_jax.phase import phase_table
+    from attractor_jax.recurrence import find_period
+    from attractor_jax.regimes import classify
+    from attractor_jax.stability import origin_radius, s_critical
+    from attractor_jax.store import TableError, read_run
+
+_HOME = {
+    "orbit": "iterate",
+    "Exponents": "lyapunov",
+    "lyapunov_exponents": "lyapunov",
+    "DelayedLogisticMap": "maps",
+    "FeedbackNetwork": "maps",
+    "GaussianNetwork": "maps",
+    "HenonMap": "maps",
+    "LinearMap": "maps",
+    "LogisticMap": "maps",
+    "feedback_network": "maps",
+    "network_from_row": "maps",
+    "phase_table": "phase",
+    "find_period": "recurrence",
+    "classify": "regimes",
+    "origin_radius": "stability",
+    "s_critical": "stability",
+    "TableError": "store",
+    "read_run": "store",
+}
+
+__all__ = [
+    "DelayedLogisticMap",
+    "Exponents",
+    "FeedbackNetwork",
+    "GaussianNetwork",
+    "HenonMap",
+    "LinearMap",
+    "LogisticMap",
+    "TableError",
+    "classify",
+    "feedback_network",
+    "find_period",
+    "lyapunov_exponents",
+    "network_from_row",
+    "orbit",
+    "origin_radius",
+    "phase_table",
+    "read_run",
+    "s_critical",
+]
+
+__version__ = version("attractor_jax")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'attractor_jax' has no attribute {name!r}")
+    value = getattr(import_module(f"attractor_jax.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,65 @@
+"""Which devices compute, and where are compiled programs kept? To be called once, before anything else touches JAX."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from attractor_jax.config import BackendConfig, ConfigError
+
+
+def start(config: BackendConfig) -> Sequence[Any]:
+    """Set JAX up for a sweep and give the devices to use: all GPUs, or one host device per core.
+
+    Raises:
+        ConfigError: more devices asked for than there are.
+    """
+    # Each host device has a core of its own; threads inside one operation would only get in each other's way.
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = cores if config.devices == "all" else config.devices
+    jax.config.update("jax_num_cpu_devices", wanted)
+    keep_compiled_programs()
+    devices = jax.devices()
+    if wanted > len(devices) and config.devices != "all":
+        raise ConfigError(
+            "backend.devices", f"must be at most the number of {devices[0].platform} devices, {len(devices)}", wanted
+        )
+    return devices if config.devices == "all" else devices[:wanted]
+
+
+def keep_compiled_programs() -> Path:
+    """Point JAX's persistent compilation cache at the user's cache folder, apart for each jaxlib and processor.
+
+    A program compiled for another processor may be wrong for this one: home folders are shared between the machines
+    of a cluster.
+    """
+    import jax
+
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    folder = root / "attractor_jax" / f"jaxlib-{version('jaxlib')}-{processor}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return folder
+
+
+def _processor() -> str:
+    """Model and instruction set of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return "\n".join(
+            sorted({line for line in lines if line.split("\t")[0] in ("model name", "flags", "Features", "CPU part")})
+        )
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"

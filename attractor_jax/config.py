@@ -1,0 +1,210 @@
+"""What may a sweep be told? The types and the checks of every key; the values stand in conf/. Imports no jax.
+
+Every fault is a `ConfigError`: one line with the key, what it must be, and what was given.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args, get_origin
+
+
+class ConfigError(ValueError):
+    """A key of the configuration that cannot be used."""
+
+    def __init__(self, key: str, must: str, given: Any) -> None:
+        super().__init__(f"{key} {must}, got {_shown(given)}")
+        self.key = key
+
+
+def a_list(names: Iterable[Any]) -> str:
+    """`a, b or c`, for messages."""
+    words = [str(name) for name in names]
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _shown(given: Any) -> str:
+    text = given if isinstance(given, str) else repr(given)
+    text = " ".join(text.split()) or "''"
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def integer(key: str, value: Any) -> int:
+    """The value as an int; 1e6 counts as one, True and 1.5 do not."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value != math.floor(value):
+        raise ConfigError(key, "must be an integer", value)
+    return int(value)
+
+
+def number(key: str, value: Any) -> float:
+    """The value as a finite float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(key, "must be a finite number", value)
+    return float(value)
+
+
+def _convert(key: str, value: Any, annotation: Any) -> Any:
+    """The value as its field's annotation wants it."""
+    if get_origin(annotation) is Literal:
+        choices = get_args(annotation)
+        if value not in choices or isinstance(value, bool):
+            raise ConfigError(key, f"must be {a_list(choices)}", value)
+        return value
+    if isinstance(annotation, types.UnionType):
+        words = [a for a in get_args(annotation) if get_origin(a) is Literal]
+        for word in words:
+            if isinstance(value, str) and value in get_args(word):
+                return value
+        other = next(a for a in get_args(annotation) if get_origin(a) is not Literal)
+        try:
+            return _convert(key, value, other)
+        except ConfigError as error:
+            names = a_list([f"'{name}'" for word in words for name in get_args(word)])
+            kind = {int: "an integer", float: "a finite number"}[other]
+            raise ConfigError(key, f"must be {kind} or {names}", value) from error
+    if annotation is int:
+        return integer(key, value)
+    if annotation is float:
+        return number(key, value)
+    if annotation is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(key, "must be true or false", value)
+        return value
+    if annotation is str:
+        if not isinstance(value, str) or not value:
+            raise ConfigError(key, "must be a word", value)
+        return value
+    if get_origin(annotation) is tuple:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ConfigError(key, "must be a list", value)
+        inner = get_args(annotation)[0]
+        return tuple(_convert(f"{key}[{i}]", item, inner) for i, item in enumerate(value))
+    return value
+
+
+class _Section:
+    """A mapping of the configuration with known keys."""
+
+    @classmethod
+    def read(cls, section: str, mapping: Any) -> Self:
+        """The section from plain containers: unknown and missing keys, wrong types and wrong ranges are refused."""
+        if not isinstance(mapping, Mapping):
+            raise ConfigError(section or "the configuration", "must be a mapping of keys to values", mapping)
+        hints = typing.get_type_hints(cls)
+        known = [f.name for f in fields(cls)]  # pyright: ignore[reportArgumentType]
+        prefix = f"{section}." if section else ""
+        for key in mapping:
+            if key not in known:
+                raise ConfigError(f"{prefix}{key}", f"is no key of a sweep; there are {a_list(known)}", mapping[key])
+        missing = [key for key in known if key not in mapping]
+        if missing:
+            raise ConfigError(f"{prefix}{missing[0]}", "must be given", "nothing")
+        section_ = cls(**{key: _convert(f"{prefix}{key}", mapping[key], hints[key]) for key in known})
+        section_.check(prefix)
+        return section_
+
+    def check(self, prefix: str) -> None:
+        """Refuse values out of range."""
+
+
+def _at_least(prefix: str, section: Any, **bounds: int) -> None:
+    for key, bound in bounds.items():
+        value = getattr(section, key)
+        if not isinstance(value, str) and value < bound:
+            raise ConfigError(f"{prefix}{key}", f"must be at least {bound}", value)
+
+
+@dataclass(frozen=True)
+class SystemConfig(_Section):
+    """Which system is swept."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class MeasureConfig(_Section):
+    """How long and how finely each cell is measured; conf/measure/standard.yaml says what each key does."""
+
+    transient: int
+    steps: int
+    k: int | Literal["all"]
+    blocks: int
+    align: int
+    renormalise_every: int | Literal["auto"]
+    longest_period: int
+    period_tolerance: float | Literal["auto"]
+    also: tuple[str, ...]
+
+    def check(self, prefix: str) -> None:
+        _at_least(prefix, self, transient=0, steps=1, k=1, blocks=2, align=0, renormalise_every=1, longest_period=1)
+        if self.steps % self.blocks:
+            raise ConfigError(f"{prefix}steps", f"must be divisible by {prefix}blocks = {self.blocks}", self.steps)
+        if not isinstance(self.period_tolerance, str) and self.period_tolerance <= 0:
+            raise ConfigError(f"{prefix}period_tolerance", "must be above 0", self.period_tolerance)
+        from attractor_jax import measures
+
+        for name in self.also:
+            if name not in measures.OPTIONAL:
+                raise ConfigError(f"{prefix}also", f"must be a list of {a_list(measures.OPTIONAL)}", name)
+        if len(set(self.also)) < len(self.also):
+            raise ConfigError(f"{prefix}also", "must name each measure once", list(self.also))
+
+
+@dataclass(frozen=True)
+class BackendConfig(_Section):
+    """What computes, in which arithmetic; only dtype changes numbers."""
+
+    dtype: Literal["float64", "float32"]
+    batch: int | Literal["auto"]
+    devices: int | Literal["all"]
+    memory: float
+
+    def check(self, prefix: str) -> None:
+        _at_least(prefix, self, batch=1, devices=1)
+        if self.memory <= 0:
+            raise ConfigError(f"{prefix}memory", "must be above 0 (GiB)", self.memory)
+
+
+@dataclass(frozen=True)
+class PlanConfig(_Section):
+    """How the work is cut."""
+
+    part_steps: int
+
+    def check(self, prefix: str) -> None:
+        _at_least(prefix, self, part_steps=1)
+
+
+@dataclass(frozen=True)
+class SweepConfig(_Section):
+    """One sweep: conf/sweep.yaml is its root."""
+
+    name: str
+    system: SystemConfig
+    grid: dict[str, Any]
+    measure: MeasureConfig
+    backend: BackendConfig
+    plan: PlanConfig
+    output: str
+    dry_run: bool
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> SweepConfig:
+        """The sweep from Hydra's composed configuration, as plain containers.
+
+        Raises:
+            ConfigError: the first thing that is wrong.
+        """
+        sections = {"system": SystemConfig, "measure": MeasureConfig, "backend": BackendConfig, "plan": PlanConfig}
+        read = {key: sections[key].read(key, value) if key in sections else value for key, value in mapping.items()}
+        return cls.read("", read)
+
+    def check(self, prefix: str) -> None:
+        if not isinstance(self.grid, Mapping):
+            raise ConfigError("grid", "must be a mapping of axes to values", self.grid)
+        if self.name != self.name.strip(". ") or any(c in self.name for c in "/\\\0"):
+            raise ConfigError("name", "must be usable as the name of a folder", self.name)

@@ -1,0 +1,28 @@
+"""Numerical choices that were measured once, and that a plan needs before jax is imported."""
+
+from __future__ import annotations
+
+BLOCKS = 20
+ALIGNMENT_STEPS = 500
+LONGEST_PERIOD = 1024
+
+
+def default_renormalise_every(k: int, D: int, rotates: bool) -> int:
+    """Steps between orthonormalisations of k tangent vectors in D dimensions that were measured to be safe.
+
+    The largest exponent needs one only before the vector leaves the floating-point numbers; more of them need it
+    before the frame becomes singular to rounding. Where the map keeps a whole frame orthonormal by rotations at every
+    step (`rotates`), it only sweeps up rounding.
+    """
+    if k == 1:
+        return min(16, 2 * D)  # a shift register of D delays contracts at most once a turn: few delays, fewer steps
+    if k == D:
+        return 50 if rotates else 1
+    return 4
+
+
+def default_tolerance(dtype: str) -> float:
+    """How near counts as back in the recurrence test, relative to max(1, |state|): far above rounding, far below a
+    step along a closed curve.
+    """
+    return 1e-9 if dtype == "float64" else 2e-5

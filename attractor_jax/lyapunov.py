@@ -1,0 +1,311 @@
+"""How fast do neighbouring orbits part? Lyapunov exponents of one orbit of any map, with the errors that they deserve.
+
+A frame of k tangent vectors travels with the orbit and is made orthonormal again every few steps; the logarithms of
+the lengths that it loses there are the exponents (Benettin et al. 1980, Shimada and Nagashima 1979). State, frame,
+running sums and step counter are one pytree, `Measurement`, with `begin`, `advance` and `results`: a measurement can
+stop after any block and go on to the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, default_renormalise_every
+from attractor_jax.iterate import UNROLL, Lift, iterate, repeat, single
+from attractor_jax.maps import Map, as_pytree, tangent
+from attractor_jax.measures import Measure
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Measurement:
+    """All that one network carries through a measurement."""
+
+    state: Float[Array, "D"]
+    frame: Float[Array, "D k"]
+    growth: Float[Array, "k"]  # logarithms summed since the current block began
+    block_growth: Float[Array, "blocks k"]  # the same sums of the finished blocks
+    log_determinant: Float[Array, ""]  # ln|det J| summed since the current block began
+    block_log_determinant: Float[Array, "blocks"]
+    observations: dict[str, Any]
+    step: Int[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Exponents:
+    """The outcome of a measurement, in nats per step.
+
+    Attributes:
+        exponents: (k,), in Gram-Schmidt order, which is descending but for noise. -inf where the derivative vanished
+            on the orbit.
+        standard_error: (k,), from the scatter of the block means. Blocks much shorter than the correlation time make
+            it too small.
+        drift: (k,), mean over the late half of the blocks minus mean over the early half. Beyond a few standard
+            errors the orbit was not settled.
+        sum_rule: (), mean of ln|det J| along the orbit: what all D exponents must sum to. NaN where the map does not
+            tell its determinant.
+        sum_rule_residual: (), |sum of the exponents - sum_rule|, NaN unless k = D. Above 1e-6 the spectrum is
+            rounding noise somewhere: `renormalise_every` was too large.
+        final_state: (D,), from which the orbit can go on.
+        block_means: (blocks, k), the means from which the errors were made.
+        diverged: (), the orbit or its frame left the finite numbers.
+    """
+
+    exponents: Float[Array, "k"]
+    standard_error: Float[Array, "k"]
+    drift: Float[Array, "k"]
+    sum_rule: Float[Array, ""]
+    sum_rule_residual: Float[Array, ""]
+    final_state: Float[Array, "D"]
+    block_means: Float[Array, "blocks k"]
+    diverged: Bool[Array, ""]
+
+
+def orthonormalise(frame: Float[Array, "D k"]) -> tuple[Float[Array, "D k"], Float[Array, "k"]]:
+    """Modified Gram-Schmidt: an orthonormal frame with the same flag, and the logarithms of the lengths that were
+    taken out.
+
+    Lengths are scaled by the largest entry before they are squared: in float32, 16 contracting steps are enough to
+    underflow a square. A vector of length zero stays zero, with logarithm -inf. The result depends on the one frame
+    alone, not on those beside it in a batch.
+    """
+    k = frame.shape[1]
+    order = jnp.arange(k)
+
+    def take(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        frame, logarithms = carry
+        vector = jax.lax.dynamic_index_in_dim(frame, j, axis=1, keepdims=False)
+        largest = jnp.max(jnp.abs(vector))
+        scaled = vector * jnp.where(largest > 0, 1 / largest, 0)
+        length = jnp.sqrt(jnp.sum(scaled * scaled))
+        unit = scaled * jnp.where(length > 0, 1 / length, 0)
+        overlap = jnp.where(order > j, unit @ frame, 0)
+        frame = frame - unit[:, None] * overlap[None, :]
+        frame = jax.lax.dynamic_update_index_in_dim(frame, unit, j, axis=1)
+        logarithm = jnp.log(largest) + jnp.log(length)
+        return frame, jnp.where(order == j, logarithm, logarithms)
+
+    if k == 1:
+        return take(jnp.zeros((), int), (frame, jnp.zeros(1, frame.dtype)))
+    return jax.lax.fori_loop(0, k, take, (frame, jnp.zeros(k, frame.dtype)))
+
+
+def first_frame(D: int, k: int, dtype: Any) -> Float[np.ndarray, "D k"]:
+    """A fixed frame in general position: unit vectors can lie in an invariant subspace and never meet the leading
+    direction.
+    """
+    return np.linalg.qr(np.random.default_rng(0).standard_normal((D, k)))[0].astype(dtype)
+
+
+def begin(
+    map_: Any,
+    state: Array,
+    *,
+    k: int,
+    blocks: int,
+    align: int,
+    renormalise_every: int,
+    measures: tuple[Measure, ...] = (),
+    lift: Lift = single,
+) -> Any:
+    """A measurement at its start: the frame aligned by `align` steps of its own, which are thrown away, and all sums
+    at zero.
+    """
+
+    def start(_: Any, x: Array) -> Measurement:
+        return Measurement(
+            state=x,
+            frame=jnp.asarray(first_frame(x.shape[0], k, x.dtype)),
+            growth=jnp.zeros(k, x.dtype),
+            block_growth=jnp.zeros((blocks, k), x.dtype),
+            log_determinant=jnp.zeros((), x.dtype),
+            block_log_determinant=jnp.zeros(blocks, x.dtype),
+            observations={},
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def reset(map_: Any, m: Measurement) -> Measurement:
+        return replace(
+            m,
+            growth=jnp.zeros_like(m.growth),
+            log_determinant=jnp.zeros_like(m.log_determinant),
+            observations={measure.name: measure.init(map_, m.state) for measure in measures},
+            step=jnp.zeros_like(m.step),
+        )
+
+    measurement = lift(start)(map_, state)
+    measurement = _steps(map_, measurement, steps=align, renormalise_every=renormalise_every, measures=(), lift=lift)
+    return lift(reset)(map_, measurement)
+
+
+def advance(
+    map_: Any,
+    measurement: Any,
+    *,
+    blocks: int,
+    block_steps: int,
+    renormalise_every: int,
+    measures: tuple[Measure, ...] = (),
+    lift: Lift = single,
+) -> Any:
+    """The measurement `blocks` blocks of `block_steps` steps further on. Calling it twice with n is calling it once
+    with 2 n, to the last bit.
+    """
+
+    def close(_: Any, m: Measurement) -> Measurement:
+        here = jnp.arange(m.block_growth.shape[0]) == m.step // block_steps - 1
+        return replace(
+            m,
+            growth=jnp.zeros_like(m.growth),
+            block_growth=jnp.where(here[:, None], m.growth, m.block_growth),
+            log_determinant=jnp.zeros_like(m.log_determinant),
+            block_log_determinant=jnp.where(here, m.log_determinant, m.block_log_determinant),
+        )
+
+    def one_block(map_: Any, m: Any) -> Any:
+        m = _steps(map_, m, steps=block_steps, renormalise_every=renormalise_every, measures=measures, lift=lift)
+        return lift(close)(map_, m)
+
+    return repeat(one_block, map_, measurement, times=blocks)
+
+
+def _steps(
+    map_: Any, measurement: Any, *, steps: int, renormalise_every: int, measures: tuple[Measure, ...], lift: Lift
+) -> Any:
+    """`steps` steps, the frame made orthonormal after every `renormalise_every` of them and after the last."""
+
+    def step(map_: Any, m: Measurement) -> Measurement:
+        whole_frame = m.frame.shape[0] == m.frame.shape[1]
+        growth = m.growth
+        if whole_frame and hasattr(map_, "orthonormal_tangent"):
+            state, frame, logarithms, determinant = map_.orthonormal_tangent(m.state, m.frame)
+            growth = growth + logarithms
+        else:
+            state, frame, determinant = tangent(map_, m.state, m.frame)
+        return replace(
+            m,
+            state=state,
+            frame=frame,
+            growth=growth,
+            log_determinant=m.log_determinant + jnp.log(jnp.abs(determinant)),
+            observations={x.name: x.step(m.observations[x.name], map_, state) for x in measures},
+            step=m.step + 1,
+        )
+
+    def renormalise(_: Any, m: Measurement) -> Measurement:
+        frame, logarithms = orthonormalise(m.frame)
+        return replace(m, frame=frame, growth=m.growth + logarithms)
+
+    def interval(map_: Any, m: Any, *, length: int) -> Any:
+        m = repeat(lift(step), map_, m, times=length, unroll=UNROLL)
+        return lift(renormalise)(map_, m)
+
+    whole, rest = divmod(steps, renormalise_every)
+    measurement = repeat(partial(interval, length=renormalise_every), map_, measurement, times=whole)
+    return interval(map_, measurement, length=rest) if rest else measurement
+
+
+def results(measurement: Measurement, *, block_steps: int) -> Exponents:
+    """Exponents, errors and checks of one network from the sums that it carried."""
+    means = measurement.block_growth / block_steps
+    blocks, k = means.shape
+    exponents = jnp.mean(means, axis=0)
+    # -inf is a result (the derivative vanished); its scatter is not.
+    scatter = jnp.sqrt(jnp.sum((means - exponents) ** 2, axis=0) / (blocks * max(blocks - 1, 1)))
+    standard_error = scatter if blocks > 1 else jnp.full_like(scatter, jnp.nan)
+    half = blocks // 2
+    drift = jnp.mean(means[-half:], axis=0) - jnp.mean(means[:half], axis=0) if half else standard_error
+    sum_rule = jnp.mean(measurement.block_log_determinant / block_steps)
+    full = k == measurement.state.shape[0]
+    residual = jnp.abs(jnp.sum(exponents) - sum_rule) if full else jnp.full_like(sum_rule, jnp.nan)
+    diverged = ~jnp.all(jnp.isfinite(measurement.state)) | jnp.any(jnp.isnan(exponents)) | jnp.any(exponents == jnp.inf)
+    return Exponents(exponents, standard_error, drift, sum_rule, residual, measurement.state, means, diverged)
+
+
+def lyapunov_exponents(
+    map: Map,
+    state: Float[Array, "D"],
+    *,
+    transient: int,
+    steps: int,
+    k: int | None = None,
+    blocks: int = BLOCKS,
+    align: int = ALIGNMENT_STEPS,
+    renormalise_every: int | None = None,
+) -> Exponents:
+    """The k leading Lyapunov exponents of the orbit of `map` through `state`, in nats per step, with standard errors.
+
+    Args:
+        map: called as map(state); a pytree such as `feedback_network(...)`, or a plain function (which compiles once
+            per function object).
+        state: (D,), where the orbit starts.
+        transient: steps taken first and thrown away. Too few, and the exponents are those of the approach: see
+            `drift`.
+        steps: steps measured, a multiple of `blocks`. The error falls as its square root; a zero exponent is resolved
+            to some 10/steps.
+        k: how many exponents, 1..D; all D if None. Only k = D has the sum rule as a check.
+        blocks: means from which the standard error is made, >= 2. Many short blocks are correlated, and make it too
+            small.
+        align: steps in which the frame finds its directions before anything is measured. Too few bias the exponents
+            by about 1/steps.
+        renormalise_every: steps between orthonormalisations; the measured default if None. Too many, and the later
+            exponents are rounding noise (`sum_rule_residual` shows it).
+
+    Raises:
+        ValueError: an argument out of its range; the message names it.
+
+    References:
+        Benettin, Galgani, Giorgilli, Strelcyn (1980), Meccanica 15, 9 and 21.
+        Shimada, Nagashima (1979), Prog. Theor. Phys. 61, 1605.
+    """
+    state = jnp.asarray(state)
+    if state.ndim != 1 or not jnp.issubdtype(state.dtype, jnp.floating):
+        raise ValueError(f"`state` must be a vector of floating-point numbers, got {state.dtype}{list(state.shape)}")
+    D = state.shape[0]
+    k = D if k is None else k
+    if not 1 <= k <= D:
+        raise ValueError(f"`k` must be between 1 and D = {D}, got {k}")
+    if blocks < 2:
+        raise ValueError(f"`blocks` must be at least 2, got {blocks}")
+    if steps < 1 or steps % blocks:
+        raise ValueError(f"`steps` must be a positive multiple of `blocks` = {blocks}, got {steps}")
+    if transient < 0 or align < 0:
+        raise ValueError(f"`transient` and `align` must be >= 0, got {transient} and {align}")
+    rotates = hasattr(map, "orthonormal_tangent")
+    every = default_renormalise_every(k, D, rotates) if renormalise_every is None else renormalise_every
+    if every < 1:
+        raise ValueError(f"`renormalise_every` must be at least 1, got {every}")
+    after = jax.eval_shape(map, state)
+    if after.shape != state.shape or after.dtype != state.dtype:
+        raise ValueError(
+            f"`map` must give back what it takes, {state.dtype}{list(state.shape)}, "
+            f"got {after.dtype}{list(after.shape)}"
+        )
+    return _exponents(
+        as_pytree(map),
+        state,
+        transient=transient,
+        block_steps=steps // blocks,
+        k=k,
+        blocks=blocks,
+        align=align,
+        every=every,
+    )
+
+
+@partial(jax.jit, static_argnames=("transient", "block_steps", "k", "blocks", "align", "every"))
+def _exponents(
+    map_: Any, state: Array, *, transient: int, block_steps: int, k: int, blocks: int, align: int, every: int
+) -> Exponents:
+    state = iterate(map_, state, steps=transient)
+    measurement = begin(map_, state, k=k, blocks=blocks, align=align, renormalise_every=every)
+    measurement = advance(map_, measurement, blocks=blocks, block_steps=block_steps, renormalise_every=every)
+    return results(measurement, block_steps=block_steps)

@@ -1,0 +1,328 @@
+"""Which cells, in which blocks, in which files? The plan of a sweep: a pure function of its configuration, made
+before jax is imported.
+
+Axes become cells, cells of one static shape a group, groups are cut into blocks of one fixed shape (draws x lanes),
+blocks into parts. Nothing here depends on the machine, so that neither the devices nor a restart can change a number.
+Cells are computed on demand: a plan of a million cells is small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from attractor_jax import measures
+from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig
+from attractor_jax.defaults import default_renormalise_every
+from attractor_jax.grid import read_cells, read_grid
+from attractor_jax.systems import System, get
+
+# Raised whenever CHANGELOG.md says that a number of the tables changes.
+NUMERICS_VERSION = 1
+
+# A block's working set should stay in a core's cache. Measured on CPU: throughput is flat from 64 to 512 cells and
+# falls outside.
+BLOCK_BYTES = 2**18
+FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 512
+MOST_LANES = 64
+
+# Operations of one step of the reference network (N = 4, D = 16, one tangent vector): the unit of cost, and how many
+# of those units a CPU core does in a second.
+REFERENCE_OPERATIONS = 360.0
+REFERENCE_RATE = {"float64": 20e6, "float32": 25e6}
+COMPILE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of one static shape: every draw with every one of its lanes.
+
+    Attributes:
+        static: values of the static axes.
+        first_cell: cell_id of the first cell; ids run over lanes first.
+        draws: non-static draw axes, each (draws,).
+        lanes: all other axes, each (1, lanes) where all draws have the same ones, else (draws, lanes).
+        block_shape: draws and lanes in a block.
+        k: exponents measured.
+        renormalise_every: steps between orthonormalisations.
+        cost: of one cell, in steps of the reference network.
+        blocks_per_part: whole blocks in one file.
+    """
+
+    static: dict[str, int]
+    first_cell: int
+    draws: dict[str, np.ndarray]
+    lanes: dict[str, np.ndarray]
+    n_draws: int
+    n_lanes: int
+    block_shape: tuple[int, int]
+    dimension: int
+    k: int
+    renormalise_every: int
+    cost: float
+    blocks_per_part: int
+
+    @property
+    def n_cells(self) -> int:
+        return self.n_draws * self.n_lanes
+
+    @property
+    def lane_chunks(self) -> int:
+        return -(-self.n_lanes // self.block_shape[1])
+
+    @property
+    def n_blocks(self) -> int:
+        return -(-self.n_draws // self.block_shape[0]) * self.lane_chunks
+
+    @property
+    def n_parts(self) -> int:
+        return -(-self.n_blocks // self.blocks_per_part)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One unit of compute: G draws times S lanes, padded by repetition to the group's block shape.
+
+    Attributes:
+        draws: draw axes, each (G,), static ones included.
+        lanes: other axes, each (G, S).
+        cell_id: (G, S).
+        real: (G, S), False where the cell is padding.
+    """
+
+    draws: dict[str, np.ndarray]
+    lanes: dict[str, np.ndarray]
+    cell_id: np.ndarray
+    real: np.ndarray
+
+
+@dataclass(frozen=True)
+class Part:
+    """A fixed list of whole blocks of one group, and one file."""
+
+    index: int
+    group: Group
+    first_block: int
+    n_blocks: int
+
+    @property
+    def file(self) -> str:
+        return f"part-{self.index:05d}.parquet"
+
+    def blocks(self) -> Iterator[Block]:
+        """The part's blocks, each made when it is asked for."""
+        for index in range(self.first_block, self.first_block + self.n_blocks):
+            yield _block(self.group, index)
+
+    @cached_property
+    def n_cells(self) -> int:
+        return sum(int(block.real.sum()) for block in self.blocks())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a sweep will compute."""
+
+    config: SweepConfig
+    system: System
+    groups: tuple[Group, ...]
+
+    @property
+    def n_cells(self) -> int:
+        return sum(group.n_cells for group in self.groups)
+
+    @property
+    def n_parts(self) -> int:
+        return sum(group.n_parts for group in self.groups)
+
+    @property
+    def spectrum_length(self) -> int | None:
+        """Exponents per cell where all cells have as many, else None."""
+        lengths = {group.k for group in self.groups}
+        return lengths.pop() if len(lengths) == 1 else None
+
+    def parts(self) -> Iterator[Part]:
+        """All parts, in the order of their index."""
+        index = 0
+        for group in self.groups:
+            for first in range(0, group.n_blocks, group.blocks_per_part):
+                yield Part(index, group, first, min(group.blocks_per_part, group.n_blocks - first))
+                index += 1
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits of all that can change a number of the table, at full precision."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps(self.description(), sort_keys=True).encode())
+        for group in self.groups:
+            for name, values in sorted((group.draws | group.lanes).items()):
+                digest.update(f"{name}{values.shape}{values.dtype.str}".encode())
+                digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:12]
+
+    def description(self) -> dict[str, Any]:
+        """The hashed facts that are not arrays."""
+        return {
+            "numerics_version": NUMERICS_VERSION,
+            "system": self.system.name,
+            "axes": [axis.name for axis in self.system.axes],
+            "measure": asdict(self.config.measure),
+            "dtype": self.config.backend.dtype,
+            "groups": [
+                {
+                    "static": group.static,
+                    "block_shape": group.block_shape,
+                    "blocks_per_part": group.blocks_per_part,
+                    "k": group.k,
+                    "renormalise_every": group.renormalise_every,
+                }
+                for group in self.groups
+            ],
+        }
+
+    def seconds(self, cores: int) -> float:
+        """A rough estimate of the time on CPU cores, compilations included."""
+        steps = sum(group.n_cells * group.cost for group in self.groups)
+        rate = REFERENCE_RATE[self.config.backend.dtype]
+        return steps / rate / max(cores, 1) + COMPILE_SECONDS * len(self.groups)
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """The plan of a sweep.
+
+    Raises:
+        ConfigError: a system, an axis or a value that does not exist, or k > D for a shape of the grid.
+    """
+    system = get(config.system.name)
+    if config.grid.get("cells") is not None:
+        shapes = _listed(system, read_cells(system, config.grid["cells"]))
+    else:
+        shapes = _product(system, read_grid(system, config.grid))
+    groups: list[Group] = []
+    for shape in shapes:
+        groups.append(_group(system, config, shape, first_cell=sum(group.n_cells for group in groups)))
+    return Plan(config, system, tuple(groups))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The cells of one static shape, before anything is decided about them: see `Group`."""
+
+    static: dict[str, int]
+    draws: dict[str, np.ndarray]
+    lanes: dict[str, np.ndarray]
+    n_draws: int
+    n_lanes: int
+
+
+def _axes(system: System) -> tuple[list[str], list[str], list[str]]:
+    """Names of the static axes, of the other axes that a draw reads, and of the rest."""
+    static = [axis.name for axis in system.axes if axis.static]
+    draws = [axis.name for axis in system.axes if not axis.static and axis.name in system.draw_axes]
+    lanes = [axis.name for axis in system.axes if not axis.static and axis.name not in system.draw_axes]
+    if [axis.name for axis in system.axes] != [*static, *draws, *lanes]:
+        raise ConfigError("system.name", "must declare its axes in the order static, drawn, others", system.name)
+    return static, draws, lanes
+
+
+def _product(system: System, values: dict[str, np.ndarray]) -> Iterator[_Shape]:
+    """Every draw meets every lane: one draw of the weights serves all of them."""
+    static, draws, lanes = _axes(system)
+    draw_columns = _columns({name: values[name] for name in draws})
+    lane_columns = {name: column[None] for name, column in _columns({name: values[name] for name in lanes}).items()}
+    n_draws = int(np.prod([len(values[name]) for name in draws], dtype=int))
+    n_lanes = int(np.prod([len(values[name]) for name in lanes], dtype=int))
+    for point in np.ndindex(*[len(values[name]) for name in static]):
+        chosen = {name: int(values[name][i]) for name, i in zip(static, point, strict=True)}
+        yield _Shape(chosen, draw_columns, lane_columns, n_draws, n_lanes)
+
+
+def _columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The product of the axes as one column each, the last axis fastest."""
+    if not values:
+        return {}
+    grid = np.meshgrid(*values.values(), indexing="ij")
+    return {name: column.ravel() for name, column in zip(values, grid, strict=True)}
+
+
+def _listed(system: System, cells: dict[str, np.ndarray]) -> Iterator[_Shape]:
+    """Every cell is its own draw with a single lane."""
+    static, draws, lanes = _axes(system)
+    n_cells = len(next(iter(cells.values())))
+    shapes = np.stack([cells[name] for name in static], axis=1) if static else np.zeros((n_cells, 0), int)
+    for shape in np.unique(shapes, axis=0):
+        here = np.all(shapes == shape, axis=1)
+        yield _Shape(
+            {name: int(value) for name, value in zip(static, shape, strict=True)},
+            {name: cells[name][here] for name in draws},
+            {name: cells[name][here][:, None] for name in lanes},
+            n_draws=int(here.sum()),
+            n_lanes=1,
+        )
+
+
+def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: int) -> Group:
+    measure = config.measure
+    D = system.dimension(shape.static)
+    k = D if measure.k == "all" else measure.k
+    if k > D:
+        raise ConfigError("measure.k", f"must be at most the dimension D = {D} of the smallest state in the grid", k)
+    for name in measure.also:
+        needed, there = measures.HIDDEN_UNITS.get(name, 0), system.hidden_units(shape.static)
+        if there < needed:
+            raise ConfigError(
+                "measure.also", f"cannot have {name} here: it looks at {needed} hidden units of {there}", name
+            )
+    every = measure.renormalise_every
+    if every == "auto":
+        every = default_renormalise_every(k, D, system.rotates)
+    bytes_per_cell = 8 * D * (k + 2)
+    in_block = int(np.clip(BLOCK_BYTES // bytes_per_cell, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
+    # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
+    most_lanes = max(MOST_LANES, in_block // shape.n_draws)
+    chunks = -(-shape.n_lanes // most_lanes)
+    lanes = -(-shape.n_lanes // chunks)
+    draws = min(shape.n_draws, max(1, in_block // lanes))
+    cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=system.rotates and k == D)
+    return Group(
+        **vars(shape),
+        first_cell=first_cell,
+        block_shape=(draws, lanes),
+        dimension=D,
+        k=k,
+        renormalise_every=every,
+        cost=cost,
+        blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
+    )
+
+
+def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig, *, rotates: bool) -> float:
+    """Cost of one cell in steps of the reference network, tangent vector included."""
+    # Measured on CPU, in units of the operations of a matrix product: short loops over columns are ten times slower
+    # than it.
+    gram_schmidt = 30.0 * D * k * k / every + 30.0 * k / every
+    tangents = 2.0 * D * k + (30.0 * D * k if rotates else 0.0) + (gram_schmidt if k > 1 else 0.0)
+    plain = measure.transient + measure.longest_period
+    measured = measure.align + measure.steps
+    return (plain * operations + measured * (operations + tangents + 60.0)) / REFERENCE_OPERATIONS
+
+
+def _block(group: Group, index: int) -> Block:
+    G, S = group.block_shape
+    draw_chunk, lane_chunk = divmod(index, group.lane_chunks)
+    draw, lane = draw_chunk * G + np.arange(G), lane_chunk * S + np.arange(S)
+    real = (draw < group.n_draws)[:, None] & (lane < group.n_lanes)[None, :]
+    draw, lane = np.minimum(draw, group.n_draws - 1), np.minimum(lane, group.n_lanes - 1)
+    lanes = {
+        name: np.broadcast_to(values, (group.n_draws, group.n_lanes))[np.ix_(draw, lane)]
+        for name, values in group.lanes.items()
+    }
+    draws = {name: np.full(G, value) for name, value in group.static.items()}
+    draws |= {name: values[draw] for name, values in group.draws.items()}
+    return Block(draws, lanes, group.first_cell + draw[:, None] * group.n_lanes + lane[None, :], real)

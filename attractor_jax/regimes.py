@@ -1,0 +1,140 @@
+"""What kind of attractor is it? Regimes from measurements, by one decision table, made when a table is read and never
+stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, summarise_spectra, zero_tolerance
+
+REGIMES = ("fixed_point", "periodic", "quasiperiodic", "chaotic", "hyperchaotic", "unsettled", "diverged")
+CHAOTIC_REGIMES = ("chaotic", "hyperchaotic")
+SUM_RULE_LIMIT = 1e-6
+
+_NEEDED = (
+    "steps",
+    "dimension",
+    "status",
+    "lambda_1",
+    "lambda_1_se",
+    "exponents",
+    "exponents_se",
+    "sum_rule_residual",
+    "period",
+)
+
+
+def classify(
+    df: pd.DataFrame,
+    *,
+    standard_errors: float = STANDARD_ERRORS,
+    floor: float = ZERO_FLOOR,
+    sum_rule_limit: float = SUM_RULE_LIMIT,
+) -> pd.DataFrame:
+    """A copy of a table of cells with the regime of each, and with the numbers that depend on what counts as zero.
+
+    With tol = max(`standard_errors` x standard error, `floor` / steps), for each exponent its own, the first line
+    that holds decides:
+
+        status is "diverged"                                   diverged
+        period == 1                                            fixed_point
+        period > 1                                             periodic
+        lambda_1 is NaN                                        unsettled
+        lambda_1 > tol, two or more exponents above theirs     hyperchaotic
+        lambda_1 > tol                                         chaotic
+        |lambda_1| <= tol                                      quasiperiodic
+        lambda_1 < -tol                                        unsettled (contracting, yet no recurrence found: still
+        on its way, or a
+                                                               cycle longer than the search)
+
+    Recurrence comes before exponents, because a cycle next to a bifurcation has zero exponents as well. Those are its
+    `neutral_dimension`; it is no torus, and its `n_zero` is 0. "Chaotic" means chaotic within the steps measured:
+    long chaotic transients are common.
+
+    Args:
+        df: one row a cell, with the columns of a run's `cells` table. Left unchanged.
+        standard_errors: standard errors that an exponent must lie from zero. Below about 3, closed curves are called
+            chaotic by chance.
+        floor: nats; an exponent must lie `floor` / steps from zero. Below about 2, closed curves are called chaotic
+            or unsettled.
+        sum_rule_limit: nats per step; larger residuals flag the spectrum. Below about 1e-9 rounding alone is flagged.
+
+    Returns:
+        The table with these columns added, or made anew:
+            regime: ordered categorical over all of `REGIMES`.
+            n_positive: Int64, exponents above their tolerance; a lower bound where it equals k < D. Null where there
+                is no spectrum.
+            n_zero: Int64, exponents within their tolerance, which are the dimension of a torus; 0 where the orbit
+                came back.
+            neutral_dimension: Int64, the same count where the orbit came back, 0 elsewhere.
+            kaplan_yorke_dimension, kaplan_yorke_lower: see `dimension.kaplan_yorke`; 0 where the orbit came back.
+            entropy_bound: nats per step; see `dimension.entropy_bound`; 0 where the orbit came back.
+            spectrum_flagged: bool, sum_rule_residual above the limit. False where there is none to judge by (k < D).
+
+    Raises:
+        ValueError: a column is missing, or a threshold is negative or NaN.
+    """
+    missing = [name for name in _NEEDED if name not in df.columns]
+    if missing:
+        raise ValueError(f"`df` must have the columns of a table of cells, got one without {', '.join(missing)}")
+    thresholds = {"standard_errors": standard_errors, "floor": floor, "sum_rule_limit": sum_rule_limit}
+    for name, threshold in thresholds.items():
+        if not threshold >= 0:
+            raise ValueError(f"`{name}` must be a number >= 0, got {threshold}")
+
+    steps = df["steps"].to_numpy(np.int64)
+    lambda_1 = _numbers(df["lambda_1"])
+    period = np.nan_to_num(_numbers(df["period"]))
+    diverged = df["status"].isin(["diverged"]).to_numpy(bool)
+    recurrent = (period > 0) & ~diverged
+    spectra = summarise_spectra(
+        df["exponents"].to_numpy(object),
+        df["exponents_se"].to_numpy(object),
+        steps=steps,
+        dimension=df["dimension"].to_numpy(np.int64),
+        recurrent=recurrent,
+        standard_errors=standard_errors,
+        floor=floor,
+    )
+    tolerance = zero_tolerance(_numbers(df["lambda_1_se"]), steps, standard_errors=standard_errors, floor=floor)
+    regime = np.select(
+        [
+            diverged,
+            period == 1,
+            period > 1,
+            np.isnan(lambda_1),
+            (lambda_1 > tolerance) & (spectra.n_positive >= 2),
+            lambda_1 > tolerance,
+            np.abs(lambda_1) <= tolerance,
+        ],
+        [REGIMES.index(name) for name in (
+            "diverged", "fixed_point", "periodic", "unsettled", "hyperchaotic", "chaotic", "quasiperiodic"
+        )],
+        REGIMES.index("unsettled"),
+    )  # fmt: skip
+
+    table = df.copy()
+    table["regime"] = pd.Categorical.from_codes(regime, dtype=pd.CategoricalDtype(list(REGIMES), ordered=True))
+    # Where the orbit left the finite numbers there is no attractor to count anything on.
+    there = ~diverged
+    table["n_positive"] = _counts(spectra.n_positive, there)
+    table["n_zero"] = _counts(np.where(recurrent, 0.0, spectra.n_zero), there)
+    table["neutral_dimension"] = _counts(np.where(recurrent, spectra.n_zero, 0.0), there)
+    table["kaplan_yorke_dimension"] = np.where(there, spectra.kaplan_yorke_dimension, np.nan)
+    table["kaplan_yorke_lower"] = np.where(there, spectra.kaplan_yorke_lower, np.nan)
+    table["entropy_bound"] = np.where(there, spectra.entropy_bound, np.nan)
+    table["spectrum_flagged"] = _numbers(df["sum_rule_residual"]) > sum_rule_limit
+    return table
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """A column as float64, nulls as NaN."""
+    return column.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _counts(counts: np.ndarray, there: np.ndarray) -> pd.Series | pd.api.extensions.ExtensionArray:
+    """Counts as nullable integers: NaN, and cells that are not `there`, become null."""
+    unknown = np.isnan(counts) | ~there
+    return pd.arrays.IntegerArray(np.where(unknown, 0, counts).astype(np.int64), unknown)

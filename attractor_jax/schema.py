@@ -1,0 +1,86 @@
+"""The columns of a table: name, kind, unit and meaning, composed from what every table has, what the system adds and
+what the measures add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+STATUSES = ("ok", "diverged", "underflow", "superstable", "unresolved")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Kinds: int, float (float64 in the file whatever the cell was computed in), category, spectrum (a
+    list of floats).
+    """
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+
+
+def common_before(axes: Sequence[Column]) -> tuple[Column, ...]:
+    """What stands before the results: identity and provenance of a cell."""
+    return (
+        Column("cell_id", "int", "", "position in the plan's canonical order; joins all tables of a run"),
+        *axes,
+        Column("dtype", "category", "", "floating-point type that the cell was computed in"),
+        Column("engine", "category", "", "program that computed the cell"),
+        Column("transient", "int", "steps", "steps thrown away before the measurement"),
+        Column("steps", "int", "steps", "steps measured"),
+        Column("n_blocks", "int", "", "block means from which the standard errors are made"),
+        Column("dimension", "int", "", "dimension D of the state"),
+    )
+
+
+RESULTS = (
+    Column("status", "category", "", "ok | diverged | underflow | superstable | unresolved"),
+    Column("lambda_1", "float", "nats per step", "largest Lyapunov exponent"),
+    Column("lambda_1_se", "float", "nats per step", "standard error of lambda_1 from block means"),
+    Column("lambda_1_drift", "float", "nats per step", "lambda_1 over the late half minus over the early half"),
+    Column("exponents", "spectrum", "nats per step", "the k leading exponents, in Gram-Schmidt order"),
+    Column("exponents_se", "spectrum", "nats per step", "their standard errors"),
+    Column("sum_rule", "float", "nats per step", "mean of ln|det J|: what all D exponents must sum to"),
+    Column("sum_rule_residual", "float", "nats per step", "|sum of the exponents - sum_rule|; NaN if k < D"),
+)
+
+RECURRENCE = (
+    Column("period", "int", "steps", "smallest period of the whole state, 1 = fixed point, 0 = none found"),
+    Column("period_tolerance", "float", "", "how near counted as back, maximum norm"),
+)
+
+
+class SchemaError(ValueError):
+    """A table that does not have exactly the columns that were promised."""
+
+
+def arrow_schema(columns: Iterable[Column], spectrum_length: int | None) -> pa.Schema:
+    """The Arrow schema of a table; spectra are fixed-size lists where the whole run has one length."""
+    spectrum = pa.list_(pa.float64()) if spectrum_length is None else pa.list_(pa.float64(), spectrum_length)
+    kinds = {
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "category": pa.dictionary(pa.int32(), pa.string()),
+        "spectrum": spectrum,
+    }
+    return pa.schema(
+        [pa.field(c.name, kinds[c.kind], metadata={"unit": c.unit, "meaning": c.meaning}) for c in columns]
+    )
+
+
+def check_columns(promised: Sequence[str], given: Iterable[str]) -> None:
+    """Refuse missing and extra columns: pyarrow would drop the extra ones without a word.
+
+    Raises:
+        SchemaError: naming them.
+    """
+    given = list(given)
+    missing = [name for name in promised if name not in given]
+    extra = [name for name in given if name not in promised]
+    if missing or extra:
+        raise SchemaError(f"columns do not match the schema: missing {missing}, extra {extra}")

@@ -1,0 +1,139 @@
+"""What can be swept. One file a family of systems, one line here each: the registry.
+
+A system declares its axes, draws its networks on the host, and builds the map of one cell from a draw and the cell's
+parameters. This package and its files import no jax before `build` is called, so that a sweep is planned, or refused,
+at once.
+
+A package of your own adds a system through the entry-point group `attractor_jax.systems`: the entry point's name is
+the system's, its value a `System`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+import numpy as np
+
+from attractor_jax.config import ConfigError, a_list
+from attractor_jax.schema import Column
+
+Draw = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that can be varied.
+
+    Attributes:
+        name: as in the tables and on the command line.
+        kind: int or float.
+        low, high: bounds, both included.
+        default: value where the grid is silent; None if the grid must give it.
+        static: it fixes the shape of arrays, so that each value compiles anew.
+        meaning: one phrase, with the unit.
+    """
+
+    name: str
+    kind: type[int] | type[float]
+    low: float
+    high: float
+    default: float | None
+    meaning: str
+    static: bool = False
+
+    def column(self) -> Column:
+        return Column(self.name, self.kind.__name__, "", self.meaning)
+
+
+REPLICATE = Axis(
+    "replicate", int, 0, 2**31 - 1, 0, "which initial state: 0 the standard one, q > 0 drawn at random from q"
+)
+
+
+class System:
+    """The protocol of a system. Subclasses fill in what is declared here; the defaults are those of a map without
+    random draws.
+
+    Attributes:
+        axes: in canonical order: static ones, then `seed` and `replicate`, then the others, the fastest last.
+        draw_axes: axes that `draw` reads. Cells that agree in them share one draw.
+        parameters: swept axes that `build` reads, as arrays.
+        columns: closed-form columns that `closed_form` fills.
+        rotates: its maps have `orthonormal_tangent`.
+    """
+
+    name: ClassVar[str]
+    axes: ClassVar[tuple[Axis, ...]]
+    draw_axes: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[Column, ...]] = ()
+    rotates: ClassVar[bool] = False
+
+    def dimension(self, static: Mapping[str, int]) -> int:
+        """Dimension D of the state."""
+        raise NotImplementedError
+
+    def hidden_units(self, static: Mapping[str, int]) -> int:
+        """Units x_i that the map shows through `hidden(state)`; 0 if it has none."""
+        return 0
+
+    def operations(self, static: Mapping[str, int]) -> float:
+        """Floating-point operations of one step of the map, for estimates of cost only."""
+        return 10.0 * self.dimension(static)
+
+    def draw(self, **axes: int) -> Draw:
+        """The arrays that cells with these `draw_axes` share, in float64."""
+        return {}
+
+    def initial_states(self, draw: Draw, axes: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Where the orbits of one draw start: (cells, D), for cells that differ in `lanes` (each of shape (cells,))."""
+        raise NotImplementedError
+
+    def build(self, draw: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+        """The map of one cell from its draw and its parameters (JAX arrays). Only packs: it stands inside the loop."""
+        raise NotImplementedError
+
+    def closed_form(self, draws: Draw, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The `columns`, each of shape (G, S), for G draws (leading axis of `draws`) times S cells each (parameters
+        of shape (G, S)).
+        """
+        return {}
+
+    def axis(self, name: str) -> Axis:
+        """The axis of this name."""
+        return next(axis for axis in self.axes if axis.name == name)
+
+
+REGISTRY = {
+    "uniform": "attractor_jax.systems.feedback:Uniform",
+    "gaussian": "attractor_jax.systems.feedback:Gaussian",
+    "linear": "attractor_jax.systems.classic:Linear",
+    "logistic": "attractor_jax.systems.classic:Logistic",
+    "henon": "attractor_jax.systems.classic:Henon",
+    "delayed_logistic": "attractor_jax.systems.classic:DelayedLogistic",
+}
+
+ENTRY_POINTS = "attractor_jax.systems"
+
+
+def get(name: str) -> System:
+    """The system of this name, ours or an installed package's.
+
+    Raises:
+        ConfigError: there is none, or its package cannot be loaded.
+    """
+    if name in REGISTRY:
+        module, attribute = REGISTRY[name].split(":")
+        return getattr(import_module(module), attribute)()
+    found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        raise ConfigError("system.name", f"must be one of {a_list([*REGISTRY, *found])}", name)
+    try:
+        system = found[name].load()
+    except Exception as error:  # whatever another package's import raises
+        raise ConfigError("system.name", f"could not be loaded from {found[name].value} ({error})", name) from error
+    return system() if isinstance(system, type) else system
