@@ -245,7 +245,17 @@ def _share_of_chaos(ax: Axes, df: pd.DataFrame, x: str, scale: style.Scale, leve
     ax.vlines(at[among], low[among], high[among], color=colour, linewidth=0.9)
     ax.plot(at, value, "o", linestyle="none" if scale.kind == "even" else "-", color=colour, markersize=2.6)
     nothing = np.isnan(value)
-    handles = [Line2D([], [], color=colour, marker="o", markersize=3, linewidth=0.9, label="share,\nwith interval")]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=0.9,
+            label="share,\nwith interval" if among.any() else "share",
+        )
+    ]
     if nothing.any():
         style.mark_at_floor(ax, at[nothing], "x")
         handles.append(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -179,7 +178,7 @@ def _mark_s_critical(top: Axes, bottom: Axes, df: pd.DataFrame, scale: style.Sca
     left, right = scale.positions[[0, -1]]
     low, high = np.clip(np.quantile(critical, [0.1, 0.9], method="inverted_cdf"), left, right)
     if scale.kind == "even" or not left <= mean <= right:
-        return ["Off the scale: " + told]
+        return ["Not drawn: " + told]
     for ax, zorder in ((top, 6), (bottom, 2)):
         ax.axvline(mean, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=zorder)
     above = top.get_xaxis_transform()
@@ -236,11 +235,10 @@ def _over_two_axes(
     numbered = image.size <= NUMBERED_UP_TO
     if numbered:
         _write_numbers(ax, across, up, image, value, mesh)
-    elif value == "lambda_1":
-        sure = (table["low"] > 0).to_numpy()
-        if sure.any():
-            ax.plot(across.positions[column[sure]], up.positions[row[sure]], ".", color=style.INK, markersize=2.0)
-            legend.append(Line2D([], [], color=style.INK, marker=".", linestyle="none", label="interval above 0"))
+    elif (
+        value == "lambda_1" and (expanding := _mark_expanding(ax, df, table, across, up, row, column, mesh)) is not None
+    ):
+        legend.append(expanding)
     if x == "s" and (critical := _critical_along(ax, df, y, up, across, short=numbered)) is not None:
         legend.append(critical)
     if legend:
@@ -265,7 +263,7 @@ def _colours(value: str, values: np.ndarray, df: pd.DataFrame) -> tuple[Colormap
         return style.DIVERGING, style.centred_norm(values)
     if value == "chaotic":
         return style.SHARE, Normalize(0, max(0.1, np.ceil(10 * np.max(finite, initial=0.0)) / 10))
-    return matplotlib.colormaps[style.DIMENSION], Normalize(0, max(1.0, float(np.max(finite, initial=0.0))))
+    return style.DIMENSION, Normalize(0, max(1.0, float(np.max(finite, initial=0.0))))
 
 
 def _marks(
@@ -316,12 +314,33 @@ def _write_numbers(
     for (row, column), number in np.ndenumerate(image):
         if np.isnan(number):
             continue
-        red, green, blue, _ = mesh.to_rgba(number)
-        dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
         ax.text(
             columns[column], rows[row], _fixed(number, digits), ha="center", va="center", fontsize=7,
-            color="white" if dark else style.INK,
+            color=_ink_on(mesh, number),
         )  # fmt: skip
+
+
+def _mark_expanding(
+    ax: Axes, df: pd.DataFrame, table: pd.DataFrame, across: style.Scale, up: style.Scale, row: np.ndarray,
+    column: np.ndarray, mesh: ScalarMappable,
+) -> Line2D | None:  # fmt: skip
+    """A dot where networks surely expand, since in a grey print both sides of 0 are dark; the legend's entry."""
+    if (table["n_seeds"] > 1).any():
+        sure, name = (table["low"] > 0).to_numpy(), "interval above 0"
+    else:
+        x, y = table.columns[:2]
+        sure, name = (phase_table(df, x, y, "chaotic", resamples=1)["value"] == 1).to_numpy(), "chaotic"
+    if not sure.any():
+        return None
+    inks = [_ink_on(mesh, number) for number in table["value"].to_numpy()[sure]]
+    ax.scatter(across.positions[column[sure]], up.positions[row[sure]], s=1.5, c=inks, linewidths=0, zorder=3)
+    return Line2D([], [], color=style.INK, marker=".", markersize=3, linestyle="none", label=name)
+
+
+def _ink_on(mesh: ScalarMappable, number: float) -> str:
+    """A colour that can be read on the colour of a number."""
+    red, green, blue, _ = mesh.to_rgba(np.array([number]))[0]
+    return "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else style.INK
 
 
 def _critical_along(

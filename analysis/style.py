@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,6 @@ RC: dict[Any, Any] = {
     "axes.spines.right": False,
     "lines.linewidth": 1.3,
     "hatch.linewidth": 0.6,
-    "hatch.color": "#333333",
     "savefig.dpi": DPI,
     "figure.dpi": 100,
 }
@@ -87,7 +87,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
     "lambda", ["#12305c", "#3f78b5", "#a9cbe3", "#f7f7f5", "#f3b48f", "#c8483f", "#6b0f24"]
 )
 SHARE = LinearSegmentedColormap.from_list("share", ["#f7f4ee", "#f5c98f", "#e0731d", "#a81f38", "#3b0f30"])
-DIMENSION = "viridis_r"
+DIMENSION = LinearSegmentedColormap.from_list("dimension", ["#f6f6f0", "#b9d9c6", "#5fa8a0", "#2b6a88", "#1c2a52"])
 SPECTRUM = LinearSegmentedColormap.from_list("spectrum", ["#1c6e5b", "#5aa88f", "#c4dfd3"])
 
 AXIS_LABELS = {
@@ -108,13 +108,16 @@ Parameters = ParamSpec("Parameters")
 def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
     """Draw in this style, and leave the caller's settings alone.
 
-    The figure is laid out before it is handed back, because ticks are made as late as that and read their sizes then.
+    Ticks are made as late as when a figure is shown, and read their sizes then: they are told theirs for good.
     """
 
     @functools.wraps(draw)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
         with matplotlib.rc_context(RC):
             figure = draw(*args, **kwargs)
+            for ax in figure.axes:
+                ax.tick_params(axis="x", labelsize=RC["xtick.labelsize"])
+                ax.tick_params(axis="y", labelsize=RC["ytick.labelsize"])
             figure.draw_without_rendering()
             return figure
 
@@ -192,7 +195,8 @@ def median_panel(
     floor, roof = float(finite.min()) - room, float(finite.max()) + room
     ax.set_ylim(floor, roof)
     legend: list[Patch | Line2D] = []
-    for (lower, upper, name), colour in zip(bands, BANDS, strict=False):
+    spread = bool((table["n_cells"] > 1).any())
+    for (lower, upper, name), colour in zip(bands if spread else [], BANDS, strict=False):
         # Superstable cells reach down to the floor, censored ones up to the roof.
         foot, head = np.maximum(np.asarray(lower, float), floor), np.minimum(np.asarray(upper, float), roof)
         if scale.kind == "even":
@@ -210,7 +214,8 @@ def median_panel(
     line = "none" if scale.kind == "even" else "-"
     ax.vlines(at, np.maximum(low, floor), np.minimum(high, roof), color=INK, linewidth=0.8, zorder=3)
     ax.plot(at, np.where(kept, value, np.nan), "o", linestyle=line, color=INK, markersize=2.2, zorder=4)
-    legend.append(Line2D([], [], color=INK, marker="o", markersize=3, linestyle=line, label="median,\nwith interval"))
+    name = "median" if (table["n_seeds"] == 1).all() else "median,\nwith interval"
+    legend.append(Line2D([], [], color=INK, marker="o", markersize=3, linestyle=line, label=name))
     superstable = np.isneginf(value)
     censored = ~kept & ~superstable & (table["n_censored"] > 0).to_numpy()
     failed = ~kept & ~superstable & ~censored
@@ -334,7 +339,11 @@ def _cells_line(df: pd.DataFrame, shown: list[str]) -> str:
     if resampled is not None and (n := df[resampled].nunique()) > 1:
         low, high = df[resampled].min(), df[resampled].max()
         counted += f", {n:,} {resampled}s ({low}–{high})"
-    parts = [", ".join(fixed), counted, f"Pooled over {'; '.join(pooled)}" if pooled else ""]
+    systems = f"System {', '.join(map(str, df['system'].unique()))}" if "system" in df.columns else ""
+    parts = [systems, ", ".join(fixed), counted, f"Pooled over {'; '.join(pooled)}" if pooled else ""]
+    for run in df.attrs.get("runs", ()):
+        if (here := len(run.get("provenance", ()))) < run.get("parts", 0):
+            parts.append(f"The run is not complete: {here} of {run['parts']} parts")
     return ". ".join(part for part in parts if part) + "."
 
 
@@ -428,7 +437,11 @@ def figure_command(
     from attractor_jax.store import TableError, read_run
 
     try:
-        df = read_run(arguments.run)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            df = read_run(arguments.run)
+        for warning in told:
+            print(f"warning: {warning.message}", file=sys.stderr)
         if df.empty:
             raise TableError(f"{arguments.run} has no finished cells yet")
         try:
@@ -438,7 +451,7 @@ def figure_command(
         figure, words = make(df, arguments)
         words += [f"{axis}{value:g}" for axis, value in where.items()]
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
-        save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", run=df.attrs.get("run"))
+        save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
     except ArgumentProblem as problem:
         return _refuse(problem, 2)
     except (TableError, OSError) as problem:
@@ -462,18 +475,18 @@ def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:
     raise ArgumentProblem(f"`{option}` must be {can}, {given}")
 
 
-def save_figure(figure: Figure, path: Path, *, title: str, run: Any = None) -> None:
+def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> None:
     """Write a picture with its provenance inside, all of it or nothing.
 
     Args:
         path: .png, .pdf or .svg; its folder is made.
-        run: where the numbers come from, as `read_run` leaves it in `attrs["run"]`; written as JSON into the picture.
+        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`; written as JSON into the picture.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(run, default=str, ensure_ascii=True) if run is not None else ""
+    told = json.dumps(runs, default=str, ensure_ascii=True) if runs is not None else ""
     kind = path.suffix[1:]
     metadata: dict[str, str | None] = {"Title": title}
     if kind == "png":

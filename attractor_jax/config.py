@@ -6,45 +6,57 @@ Every fault is a `ConfigError`: one line with the key, what it must be, and what
 from __future__ import annotations
 
 import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+
+_NOTHING: Any = object()
+
+# Steps are counted in 32 bits.
+MOST_STEPS = 2**31 - 1
 
 
 class ConfigError(ValueError):
     """A key of the configuration that cannot be used."""
 
-    def __init__(self, key: str, must: str, given: Any) -> None:
-        super().__init__(f"{key} {must}, got {_shown(given)}")
+    def __init__(self, key: str, must: str, given: Any = _NOTHING) -> None:
+        super().__init__(f"{key} {must}" if given is _NOTHING else f"{key} {must}, got {_shown(given)}")
         self.key = key
 
 
-def a_list(names: Iterable[Any]) -> str:
+def a_list(names: Iterable[Any], last: str = "or") -> str:
     """`a, b or c`, for messages."""
     words = [str(name) for name in names]
-    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _shown(given: Any) -> str:
-    text = given if isinstance(given, str) else repr(given)
-    text = " ".join(text.split()) or "''"
+    """As Python writes it: 1 and '1' are different things to get."""
+    text = " ".join(repr(given).split())
     return text if len(text) <= 120 else text[:117] + "..."
 
 
 def integer(key: str, value: Any) -> int:
     """The value as an int; 1e6 counts as one, True and 1.5 do not."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value != math.floor(value):
+    if not _is_finite(value) or value != math.floor(value):
         raise ConfigError(key, "must be an integer", value)
     return int(value)
 
 
 def number(key: str, value: Any) -> float:
     """The value as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_finite(value):
         raise ConfigError(key, "must be a finite number", value)
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # NaN fails it, and so do integers too long for a float
 
 
 def _convert(key: str, value: Any, annotation: Any) -> Any:
@@ -54,7 +66,7 @@ def _convert(key: str, value: Any, annotation: Any) -> Any:
         if value not in choices or isinstance(value, bool):
             raise ConfigError(key, f"must be {a_list(choices)}", value)
         return value
-    if isinstance(annotation, types.UnionType):
+    if get_origin(annotation) in (types.UnionType, typing.Union):
         words = [a for a in get_args(annotation) if get_origin(a) is Literal]
         for word in words:
             if isinstance(value, str) and value in get_args(word):
@@ -86,11 +98,14 @@ def _convert(key: str, value: Any, annotation: Any) -> Any:
     return value
 
 
+Section = TypeVar("Section", bound="_Section")
+
+
 class _Section:
     """A mapping of the configuration with known keys."""
 
     @classmethod
-    def read(cls, section: str, mapping: Any) -> Self:
+    def read(cls: type[Section], section: str, mapping: Any) -> Section:
         """The section from plain containers: unknown and missing keys, wrong types and wrong ranges are refused."""
         if not isinstance(mapping, Mapping):
             raise ConfigError(section or "the configuration", "must be a mapping of keys to values", mapping)
@@ -99,10 +114,11 @@ class _Section:
         prefix = f"{section}." if section else ""
         for key in mapping:
             if key not in known:
-                raise ConfigError(f"{prefix}{key}", f"is no key of a sweep; there are {a_list(known)}", mapping[key])
+                what = section or "a sweep"
+                raise ConfigError(f"{prefix}{key}", f"is no key of {what}, which has {a_list(known, 'and')}")
         missing = [key for key in known if key not in mapping]
         if missing:
-            raise ConfigError(f"{prefix}{missing[0]}", "must be given", "nothing")
+            raise ConfigError(f"{prefix}{missing[0]}", "must be given")
         section_ = cls(**{key: _convert(f"{prefix}{key}", mapping[key], hints[key]) for key in known})
         section_.check(prefix)
         return section_
@@ -116,6 +132,13 @@ def _at_least(prefix: str, section: Any, **bounds: int) -> None:
         value = getattr(section, key)
         if not isinstance(value, str) and value < bound:
             raise ConfigError(f"{prefix}{key}", f"must be at least {bound}", value)
+
+
+def _at_most(prefix: str, section: Any, **bounds: int) -> None:
+    for key, bound in bounds.items():
+        value = getattr(section, key)
+        if not isinstance(value, str) and value > bound:
+            raise ConfigError(f"{prefix}{key}", f"must be at most {bound}", value)
 
 
 @dataclass(frozen=True)
@@ -141,6 +164,7 @@ class MeasureConfig(_Section):
 
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, transient=0, steps=1, k=1, blocks=2, align=0, renormalise_every=1, longest_period=1)
+        _at_most(prefix, self, **dict.fromkeys(("transient", "steps", "align", "longest_period"), MOST_STEPS))
         if self.steps % self.blocks:
             raise ConfigError(f"{prefix}steps", f"must be divisible by {prefix}blocks = {self.blocks}", self.steps)
         if not isinstance(self.period_tolerance, str) and self.period_tolerance <= 0:
@@ -149,7 +173,7 @@ class MeasureConfig(_Section):
 
         for name in self.also:
             if name not in measures.OPTIONAL:
-                raise ConfigError(f"{prefix}also", f"must be a list of {a_list(measures.OPTIONAL)}", name)
+                raise ConfigError(f"{prefix}also", f"can have {a_list(measures.OPTIONAL, 'and')}", name)
         if len(set(self.also)) < len(self.also):
             raise ConfigError(f"{prefix}also", "must name each measure once", list(self.also))
 
@@ -206,5 +230,6 @@ class SweepConfig(_Section):
     def check(self, prefix: str) -> None:
         if not isinstance(self.grid, Mapping):
             raise ConfigError("grid", "must be a mapping of axes to values", self.grid)
-        if self.name != self.name.strip(". ") or any(c in self.name for c in "/\\\0"):
+        odd = self.name != self.name.strip(". ") or any(c in self.name for c in "/\\")
+        if odd or not self.name.isprintable() or len(self.name) > 100:
             raise ConfigError("name", "must be usable as the name of a folder", self.name)

@@ -20,7 +20,7 @@ def article_draw(seed: int, N: int, D: int) -> tuple[Float[np.ndarray, "N D"], F
     return weights, generator.random_sample(N)
 
 
-def gaussian_draw(seed: int, N: int, D: int) -> tuple[Float[np.ndarray, "N D+1"], Float[np.ndarray, "N"]]:
+def gaussian_draw(seed: int, N: int, D: int) -> tuple[Float[np.ndarray, "N {D}+1"], Float[np.ndarray, "N"]]:
     """Weights (column 0 the bias) and gains of the ensemble of Albers, Sprott and Dechert (1998): normal weights, sum
     of r^2 = N.
     """

@@ -4,6 +4,8 @@ cells.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,16 +26,14 @@ def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
         ConfigError: an axis that the system does not have, values that it cannot take, an empty or oversized grid.
     """
     _refuse_unknown(system, [key for key in grid if key != "cells"], "grid.")
+    # Before any value is made: the slip may be one of many gigabytes.
+    _refuse_oversized(math.prod(_count(value) for value in grid.values()))
     values = {
         axis.name: _axis_values(axis, f"grid.{axis.name}", grid[axis.name])
         if grid.get(axis.name) is not None
         else np.array([_default(axis, f"grid.{axis.name}")], dtype=_dtype(axis))
         for axis in system.axes
     }
-    size = 1
-    for one in values.values():
-        size *= len(one)
-    _refuse_oversized(size)
     return values
 
 
@@ -62,7 +62,7 @@ def read_cells(system: System, cells: Any) -> dict[str, np.ndarray]:
         )
     unique = sorted(set(rows))
     if len(unique) < len(rows):
-        twice = next(row for row in unique if rows.count(row) > 1)
+        twice = Counter(rows).most_common(1)[0][0]
         raise ConfigError(
             "grid.cells", "must name each cell once", dict(zip([a.name for a in system.axes], twice, strict=True))
         )
@@ -73,13 +73,21 @@ def read_cells(system: System, cells: Any) -> dict[str, np.ndarray]:
 def _refuse_unknown(system: System, names: Any, prefix: str) -> None:
     for name in names:
         if name not in [axis.name for axis in system.axes]:
-            axes = a_list(axis.name for axis in system.axes)
-            raise ConfigError(f"{prefix}{name}", f"is no axis of system {system.name}, which has {axes}", "it")
+            axes = a_list([axis.name for axis in system.axes], "and")
+            raise ConfigError(f"{prefix}{name}", f"is no axis of system {system.name}, which has {axes}")
 
 
 def _refuse_oversized(size: int) -> None:
     if size > MOST_CELLS:
-        raise ConfigError("grid", f"must not have more than {MOST_CELLS:,} cells", f"{size:,}")
+        raise ConfigError("grid", f"must not have more than {MOST_CELLS:,} cells; this one has {size:,}")
+
+
+def _count(given: Any) -> int:
+    """How many values an axis would take; what cannot be read counts as one, and is refused when it is read."""
+    if isinstance(given, Mapping):
+        given = given.get("num")
+        return given if isinstance(given, int) and given > 0 else 1
+    return max(len(given), 1) if isinstance(given, Sequence) and not isinstance(given, str) else 1
 
 
 def _dtype(axis: Axis) -> Any:
@@ -88,7 +96,7 @@ def _dtype(axis: Axis) -> Any:
 
 def _default(axis: Axis, key: str) -> float:
     if axis.default is None:
-        raise ConfigError(key, f"must be given: {axis.meaning}", "nothing")
+        raise ConfigError(key, f"must be given: {axis.meaning}")
     return axis.default
 
 
@@ -109,6 +117,8 @@ def _axis_values(axis: Axis, key: str, given: Any) -> np.ndarray:
         values = _range(axis, key, given)
     elif isinstance(given, Sequence) and not isinstance(given, str):
         values = [_value(axis, f"{key}[{i}]", value) for i, value in enumerate(given)]
+    elif isinstance(given, str):
+        raise ConfigError(key, "must be a number, a list or a range {start: .., num: ..}, in quotes for the shell", given)
     else:
         values = [_value(axis, key, given)]
     if len(values) == 0:
@@ -125,18 +135,17 @@ def _range(axis: Axis, key: str, given: Mapping[str, Any]) -> np.ndarray:
     allowed = ("start", "stop", "num", "spacing")
     for name in given:
         if name not in allowed:
-            raise ConfigError(f"{key}.{name}", f"is no key of a range; there are {a_list(allowed)}", given[name])
+            raise ConfigError(f"{key}.{name}", f"is no key of a range, which has {a_list(allowed, 'and')}")
     for name in ("start", "num"):
         if given.get(name) is None:
-            raise ConfigError(f"{key}.{name}", "must be given", "nothing")
+            raise ConfigError(f"{key}.{name}", "must be given")
     num = integer(f"{key}.num", given["num"])
     if num < 1:
         raise ConfigError(f"{key}.num", "must be at least 1", given["num"])
-    _refuse_oversized(num)
     start = _value(axis, f"{key}.start", given["start"])
     if given.get("stop") is None:
-        if axis.kind is not int:
-            raise ConfigError(f"{key}.stop", "must be given", "nothing")
+        if axis.kind is not int or given.get("spacing") is not None:
+            raise ConfigError(f"{key}.stop", "must be given")
         _value(axis, f"{key}.start + num - 1", start + num - 1)
         return int(start) + np.arange(num)
     stop = _value(axis, f"{key}.stop", given["stop"])

@@ -56,7 +56,7 @@ class DelayNetwork:
     weights: Float[Array, "N D"]
     gains: Float[Array, "N"]
     s: Float[Array, ""]
-    seed: np.uint32 | None = None  # a leaf like the others, so that a new seed compiles nothing
+    seed: Any = None  # uint32; a leaf like the others, so that a new seed compiles nothing
 
     nonsingular: ClassVar[bool] = True
     family: ClassVar[str]

@@ -51,7 +51,7 @@ def cluster_column(df: pd.DataFrame) -> str | None:
     return next((name for name in ("seed", "replicate") if name in df.columns), None)
 
 
-def select(df: pd.DataFrame, where: Mapping[str, float]) -> pd.DataFrame:
+def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
     """The cells that have the given values on some axes, such as {"N": 4, "D": 16}.
 
     A value need only be given to three digits or so: the axis' nearest one is taken if it is within 0.1 %.
@@ -132,9 +132,9 @@ def phase_table(
                 recurrence). For medians: the value is NaN.
             n_censored: cells whose dimension is beyond their k exponents (kaplan_yorke only).
             value: share of all cells, NaN where every cell failed (but for the regimes unsettled and diverged, which
-                are what failed cells are); or median over the cells that did not fail. Censored cells have no number but do
-                have a place, above all that are known (exactly so where all have one k), so leaving them out would drag
-                the median down; where they are more than half, it is NaN.
+                are what failed cells are); or median over the cells that did not fail. Censored cells have no number
+                but do have a place, above all that are known (exactly so where all have one k): leaving them out
+                would drag the median down. Where they are more than half, it is NaN.
             low, high: percentile bootstrap over seeds; high is inf where it lies among the censored. Where all seeds
                 have the same share there is nothing to resample, and the interval is Wilson's for that number of seeds.
                 A median over one seed has none: NaN.

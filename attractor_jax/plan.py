@@ -28,8 +28,10 @@ NUMERICS_VERSION = 1
 
 # A block's working set should stay in a core's cache. Measured on CPU: throughput is flat from 64 to 512 cells and
 # falls outside.
-BLOCK_BYTES = 2**18
+BLOCK_BYTES = 2**19
 FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 512
+# A shape with few cells is still cut into so many blocks, if they do not become too small: devices share whole blocks.
+FEWEST_BLOCKS = 8
 MOST_LANES = 64
 
 # Operations of one step of the reference network (N = 4, D = 16, one tangent vector): the unit of cost, and how many
@@ -122,7 +124,12 @@ class Part:
 
     @cached_property
     def n_cells(self) -> int:
-        return sum(int(block.real.sum()) for block in self.blocks())
+        # Without making the blocks: a sweep asks all of its parts before it begins.
+        G, S = self.group.block_shape
+        index = np.arange(self.first_block, self.first_block + self.n_blocks)
+        draw_chunk, lane_chunk = np.divmod(index, self.group.lane_chunks)
+        draws = np.minimum(G, self.group.n_draws - draw_chunk * G)
+        return int(draws @ np.minimum(S, self.group.n_lanes - lane_chunk * S))
 
 
 @dataclass(frozen=True)
@@ -283,7 +290,9 @@ def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: in
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
     bytes_per_cell = 8 * D * (k + 2)
-    in_block = int(np.clip(BLOCK_BYTES // bytes_per_cell, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
+    n_cells = shape.n_draws * shape.n_lanes
+    in_block = min(BLOCK_BYTES // bytes_per_cell, n_cells // FEWEST_BLOCKS)
+    in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
     # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)
     chunks = -(-shape.n_lanes // most_lanes)

@@ -22,6 +22,7 @@ class Column:
     kind: str
     unit: str
     meaning: str
+    nullable: bool = False  # where there is nothing to say, NaN becomes null; elsewhere NaN is a result
 
 
 def common_before(axes: Sequence[Column]) -> tuple[Column, ...]:

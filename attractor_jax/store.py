@@ -144,10 +144,10 @@ def read_manifest(run: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
         if not {"plan", "parts", "system", "axes"} <= content.keys():
             raise ValueError("keys are missing")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise TableError(f"{run} is no run directory: it has no manifest.json") from None
     except (ValueError, AttributeError) as error:
-        raise TableError(f"{path} is damaged ({error})") from None
+        raise TableError(f"{path} is damaged ({error}): move it away and run again") from None
     return content
 
 
@@ -158,12 +158,16 @@ def read_part_metadata(path: Path) -> dict[str, Any]:
         TableError: it is truncated, or was not written by a sweep.
     """
     try:
-        about = json.loads(pq.read_metadata(path).metadata[METADATA])
-    except KeyError:
-        raise TableError(f"{path} was not written by a sweep: move it away and run again") from None
-    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise TableError(f"{path} is damaged ({reason}): move it away and run again") from None
+    try:
+        about = json.loads(metadata[METADATA])
+        if not {"plan", "part"} <= about.keys():
+            raise ValueError("keys are missing")
+    except (KeyError, ValueError, AttributeError):
+        raise TableError(f"{path} was not written by a sweep: move it away and run again") from None
     return about
 
 

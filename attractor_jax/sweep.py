@@ -152,5 +152,5 @@ def _arrow(column: Column, values: np.ndarray, spectrum_length: int | None) -> p
     if column.kind == "category":
         return pa.array(values.tolist(), pa.string()).dictionary_encode().cast(kind)
     if column.kind == "float":
-        return pa.array(np.asarray(values, np.float64), kind)
+        return pa.array(np.asarray(values, np.float64), kind, from_pandas=column.nullable)
     return pa.array(np.asarray(values, np.int64), kind)

@@ -14,63 +14,56 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from attractor_jax.config import ConfigError, SweepConfig
 from attractor_jax.plan import Plan, make_plan
+from attractor_jax.schema import SchemaError
+from sweeps.command_line import CONF, ROOT, as_mapping, compose, prepare_overrides, split_options
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+if TYPE_CHECKING:  # the store imports pandas: a refused configuration does not wait for it
+    from attractor_jax.store import RunDirectory
 
 
 def main() -> None:
-    """Compose the configuration within our own handler, then leave the rest to Hydra."""
-    sys.argv[1:] = prepare_overrides(sys.argv[1:])
-    try:
-        _check(sys.argv[1:])
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(_say("config error", error, 2))
-    _hydra_main()
+    """Refuse a wrong command line within our own handler, then leave the rest to Hydra."""
+    with _stopped_by_sigterm():
+        try:
+            sys.argv[1:] = checked(sys.argv[1:])
+            _hydra_main()
+        except ConfigError as error:
+            sys.exit(_say("config error", error, 2))
+        except KeyboardInterrupt as stop:
+            sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
 
 
-def prepare_overrides(arguments: list[str]) -> list[str]:
-    """The command line as Hydra wants it, so that the grid is open to every system's axes.
+def checked(arguments: list[str]) -> list[str]:
+    """The command line as Hydra gets it, after everything that can be wrong with it was looked at: nothing is
+    imported or written for a sweep that cannot be.
 
-    `grid.<axis>=...` becomes `++grid.<axis>=...`: which axes exist is the system's to say, not the YAML's. A system
-    chosen without an experiment starts from its own defaults, in a run of its own name, and not from the default
-    experiment's grid.
+    Raises:
+        ConfigError: the first thing that is wrong. Several sweeps at once (`-m`) are looked at one by one, later.
     """
-    prepared = [f"++{argument}" if argument.startswith("grid.") else argument for argument in arguments]
-    chosen = [a.split("=", 1)[1] for a in arguments if a.startswith(("system=", "system.name=")) and a.split("=", 1)[1]]
-    if chosen and not any(a.startswith("experiment=") for a in arguments):
-        prepared += ["experiment=null"]
-        if not any(a.lstrip("+").startswith("name=") for a in arguments):
-            prepared += [f"++name={chosen[-1]}"]
-    return prepared
-
-
-def _check(arguments: list[str]) -> None:
-    """Refuse a wrong configuration before anything is imported or written; sweeps over `-m` are checked job by job."""
-    if any(a.startswith("-") for a in arguments):
-        return
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        read(hydra.compose("sweep", arguments))
+    options, parsed = split_options(arguments)
+    overrides = prepare_overrides(parsed.overrides, several=parsed.multirun)
+    if not options:
+        read(compose(overrides))
+    return [*overrides, *options]
 
 
 def read(composed: DictConfig) -> Plan:
     """The plan of a composed configuration."""
-    mapping = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(mapping, dict)
-    return make_plan(SweepConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "hydra"}))
+    return make_plan(SweepConfig.from_mapping(as_mapping(composed)))
 
 
-@hydra.main(config_path=str(CONF), config_name="sweep", version_base="1.3")
+@hydra.main(config_path=str(CONF), config_name=ROOT, version_base="1.3")
 def _hydra_main(composed: DictConfig) -> None:
-    sys.exit(run(composed))
+    code = run(composed)
+    if code:  # a return lets Hydra go on to the next of several sweeps
+        sys.exit(code)
 
 
 def run(composed: DictConfig) -> int:
@@ -81,7 +74,7 @@ def run(composed: DictConfig) -> int:
             _describe(plan)
             return 0
         return _compute(plan)
-    except (ConfigError, OmegaConfBaseException) as error:
+    except ConfigError as error:
         return _say("config error", error, 2)
 
 
@@ -95,28 +88,43 @@ def _compute(plan: Plan) -> int:
     except OSError as error:
         return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
 
-    from attractor_jax import backend
-    from attractor_jax.sweep import run_sweep
-
-    devices = backend.start(plan.config.backend)
     todo = [part for part in plan.parts() if part.index not in directory.done]
     if len(todo) < plan.n_parts:
         print(f"{len(directory.done)} of {plan.n_parts} parts are there already", file=sys.stderr)
+    if not todo:
+        print(directory.path)
+        return 0
     try:
-        with _bar(sum(part.n_cells for part in todo)) as progress, _stopped_by_sigterm():
-            run_sweep(plan, directory, devices=devices, progress=progress)
-    except OSError as error:
-        return _say("error", f"{error}; {_kept(directory, plan)}", 1)
+        from attractor_jax import backend
+
+        devices = backend.start(plan.config.backend)
+        import jax
+
+        from attractor_jax.sweep import run_sweep
+
+        try:
+            with _bar(sum(part.n_cells for part in todo)) as progress:
+                run_sweep(plan, directory, devices=devices, progress=progress)
+        except jax.errors.JaxRuntimeError as error:
+            # Most often the devices' memory: the first line says what could not be had.
+            reason = str(error).splitlines()[0]
+            return _say("error", f"{reason} (backend.memory or backend.batch may be too large); {_kept(directory)}", 1)
+    except (OSError, SchemaError) as error:
+        return _say("error", f"{error}; {_kept(directory)}", 1)
     except KeyboardInterrupt as stop:
-        code = 143 if stop.args == (signal.SIGTERM,) else 130
-        return _say("stopped", _kept(directory, plan), code)
+        return _say("stopped", _kept(directory), _exit_code(stop))
     print(directory.path)
     return 0
 
 
-def _kept(directory: Any, plan: Plan) -> str:
-    done = f"{len(directory.done)} of {plan.n_parts} parts are safe in {directory.path}"
+def _kept(directory: RunDirectory) -> str:
+    """What an interrupted sweep leaves, and how to go on."""
+    done = f"{len(directory.done)} of {directory.plan.n_parts} parts are safe in {directory.path}"
     return f"{done}; the same command goes on from there"
+
+
+def _exit_code(stop: KeyboardInterrupt) -> int:
+    return 128 + (signal.SIGTERM if stop.args == (signal.SIGTERM,) else signal.SIGINT)
 
 
 def _say(kind: str, message: object, code: int) -> int:
@@ -178,17 +186,23 @@ def _describe(plan: Plan) -> None:
     """What the plan would cost, without jax."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     config = plan.config
-    print(f"plan {plan.hash}: {plan.n_cells:,} cells in {plan.n_parts} parts, {config.backend.dtype}")
+    print(f"plan {plan.hash}: {_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}")
     print(f"run directory {Path(config.output) / config.name / plan.hash}")
     for group in plan.groups:
         static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or f"dimension {group.dimension}"
         draws, lanes = group.block_shape
         print(
-            f"  {static}: {group.n_cells:,} cells in {group.n_blocks} blocks of {draws} draws x {lanes} lanes, "
-            f"{group.n_parts} parts; k={group.k}, orthonormalised every {group.renormalise_every} steps"
+            f"  {static}: {_counted(group.n_cells, 'cell')} in {_counted(group.n_blocks, 'block')} of "
+            f"{_counted(draws, 'draw')} x {_counted(lanes, 'lane')}, {_counted(group.n_parts, 'part')}; "
+            f"k={group.k}, orthonormalised every {_counted(group.renormalise_every, 'step')}"
         )
-    print(f"{len(plan.groups)} compilations, at most {config.backend.memory:g} GiB for a batch")
-    print(f"about {plan.seconds(cores):,.0f} s on {cores} CPU cores (rough)")
+    used = cores if config.backend.devices == "all" else min(cores, config.backend.devices)
+    print(f"compilations: {len(plan.groups)}; memory: at most {config.backend.memory:g} GiB for a batch")
+    print(f"time: about {plan.seconds(used):,.0f} s on {used} CPU cores (rough)")
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ memory does not grow with the number of steps.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attractor_jax.schema import Column
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # names of measures are checked before jax is imported
     from jaxtyping import Array
 
 
+@runtime_checkable
 class Measure(Protocol):
     """init -> step, step, step -> finish, each for one network."""
 

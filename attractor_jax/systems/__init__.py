@@ -136,4 +136,7 @@ def get(name: str) -> System:
         system = found[name].load()
     except Exception as error:  # whatever another package's import raises
         raise ConfigError("system.name", f"could not be loaded from {found[name].value} ({error})", name) from error
-    return system() if isinstance(system, type) else system
+    system = system() if isinstance(system, type) else system
+    if not isinstance(system, System):
+        raise ConfigError("system.name", f"must name a System; {found[name].value} is a {type(system).__name__}", name)
+    return system

@@ -27,12 +27,12 @@ class _Feedback(System):
     parameters = ("s",)
     rotates = True
     columns = (
-        Column("s_critical", "float", "", "s at which the origin first loses stability; inf if it never does"),
-        Column("first_bifurcation", "category", "", "how it does: pitchfork | flip | neimark_sacker"),
-        Column("origin_radius", "float", "", "spectral radius of the Jacobian at the origin, at the cell's own s"),
+        Column("s_critical", "float", "", "s at which the origin first loses stability; inf if it never does", True),
+        Column("first_bifurcation", "category", "", "how it does: pitchfork | flip | neimark_sacker", True),
         Column(
-            "lambda_article", "float", "nats per step", "what the article printed: ln(b[0] ||w[:, 0]||), of the origin"
+            "origin_radius", "float", "", "spectral radius of the Jacobian at the origin, at the cell's own s", True
         ),
+        Column("lambda_article", "float", "nats per step", "what the article printed, ln(b[0] ||w[:, 0]||)", True),
     )
 
     def dimension(self, static: Mapping[str, int]) -> int:

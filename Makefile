@@ -1,0 +1,53 @@
+# make sweep   a first table and a first picture
+# make test    linter, type checker and tests
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+EXPERIMENT ?= order_to_chaos
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help sweep test test-slow benchmark clean
+
+help:
+	@grep -E '^# make' Makefile
+
+# Each of these files says that an installation is there; it is made again when what is to be installed has changed.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/installed-tests: .venv/installed
+	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+.venv/installed-peers: .venv/installed-tests
+	$(INSTALL) --editable '.[dev,peers]'
+	touch $@
+
+sweep: .venv/installed
+	run=$$($(BIN)/python -m sweeps.run experiment=$(EXPERIMENT) | tail -n 1)
+	picture=$$($(BIN)/python -m analysis.phase_diagram "$$run" | tail -n 1)
+	echo "table:   $$run/cells"
+	echo "picture: $$picture"
+
+test: .venv/installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/pytest
+
+# The checks that take minutes: the Monte Carlo, the article's networks at full length, memory.
+test-slow: .venv/installed-tests
+	$(BIN)/pytest -m slow
+
+# Network-steps per second beside the rivals.
+benchmark: .venv/installed-peers
+	$(BIN)/python -m benchmarks.throughput
+
+clean:
+	rm -rf .venv

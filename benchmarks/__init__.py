@@ -1,0 +1,1 @@
+"""Measurements of speed: the engine, its rivals, and what bounds them."""

@@ -1,0 +1,146 @@
+"""What does a command line ask for? Each argument read on its own, so that a slip gets one line that names it, and made
+ready for Hydra, whose own messages fill a screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from attractor_jax.config import ConfigError, a_list
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+ROOT = "sweep"
+
+VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
+
+
+def split_options(arguments: list[str]) -> tuple[list[str], argparse.Namespace]:
+    """Hydra's options (`-m`, `--help`, ...) as they stand, and what Hydra makes of the line.
+
+    Raises:
+        ConfigError: an option that Hydra does not have.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError("the command line", f"must be key=value and Hydra's options (see --help): {message}")
+
+    parser = get_args_parser()
+    parser.error = refuse
+    parsed = parser.parse_args(arguments)
+    return [argument for argument in arguments if argument not in parsed.overrides], parsed
+
+
+def prepare_overrides(arguments: list[str], *, several: bool = False) -> list[str]:
+    """The `key=value` arguments as Hydra wants them.
+
+    * An unknown key goes through Hydra, to be refused by our own check, which knows what the key could have been.
+    * `grid.<axis>=...` replaces what the experiment says of the axis: a list does not merge with a range.
+    * A system chosen without an experiment starts from its own defaults, in a run of its own name, and not from the
+      default experiment's grid.
+
+    Args:
+        several: commas start several sweeps (`-m`).
+
+    Raises:
+        ConfigError: an argument that cannot be read, or a choice that does not exist.
+    """
+    choices = {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in CONF.iterdir()
+        if folder.is_dir() and folder.name != "hydra"
+    }
+    prepared: list[str] = []
+    keys = set()
+    for argument in arguments:
+        override = _parse(argument)
+        key, text = override.key_or_group, argument.partition("=")[2]
+        keys.add(key)
+        if override.is_sweep_override() and not several:
+            must = a_list(choices[key]) if key in choices else VALUE
+            raise ConfigError(key, f"must be {must} (several sweeps at once need -m)", text)
+        if override.is_delete() or override.package or "/" in key or key.startswith("hydra."):
+            prepared.append(argument)
+        elif key in choices:
+            prepared.append(_choice(key, text, override, choices[key]))
+        else:
+            if key.startswith("grid.") and key.count(".") == 1:
+                prepared.append(f"++{key}=null")
+            prepared.append(f"++{key}={text}")
+    if keys & {"system", "system.name"} and "experiment" not in keys:
+        prepared.append("~experiment")
+    return prepared
+
+
+def compose(overrides: list[str]) -> DictConfig:
+    """The configuration, composed outside of Hydra's own error handling.
+
+    Raises:
+        ConfigError: Hydra cannot compose it, or an axis was given beside an explicit list of cells.
+    """
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = hydra.compose(ROOT, overrides)
+        cells = OmegaConf.select(composed, "grid.cells")
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        raise ConfigError("the configuration", f"cannot be composed: {one_line(error)}") from error
+    if cells is not None:
+        for override in overrides:
+            key, _, text = override.partition("=")
+            if key.startswith("++grid.") and key != "++grid.cells" and text != "null":
+                raise ConfigError(key[2:], "must be left out where grid.cells lists the cells", text)
+    return composed
+
+
+def as_mapping(composed: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers, without Hydra's own part.
+
+    Raises:
+        ConfigError: a reference to a key that does not exist.
+    """
+    try:
+        mapping = OmegaConf.to_container(composed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(error.full_key or "the configuration", f"cannot be resolved: {one_line(error)}") from error
+    assert isinstance(mapping, dict)
+    return {str(key): value for key, value in mapping.items() if key != "hydra"}
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in one line, without the pointers to manuals and internals that Hydra and OmegaConf add."""
+    noise = ("See https:", "full_key:", "object_type=", "Config search path:", "provider=")
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(noise)) or type(error).__name__
+
+
+def _parse(argument: str) -> Override:
+    key, equals, text = argument.lstrip("+").partition("=")
+    if not key:
+        raise ConfigError("the command line", "must be key=value", argument)
+    if not equals and not key.startswith("~"):
+        raise ConfigError("the command line", f"must be key=value, as in {key}=...", argument)
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        raise ConfigError(key, f"must be {VALUE}", text) from error
+
+
+def _choice(group: str, text: str, override: Override, options: list[str]) -> str:
+    """The argument that chooses a file of `conf/<group>/`."""
+    values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
+    if group == "experiment" and values == [None]:
+        return "~experiment"
+    for value in values:
+        if value not in options:
+            raise ConfigError(group, f"must be {a_list(options)}", value)
+    return f"{group}={text}"
