@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from analysis import style
+from analysis import captions, command, style
 from analysis.phase_diagram import default_axes
 from attractor_jax.phase import (
     LEVEL,
@@ -111,7 +111,7 @@ def draw(
     scale.dress(bottom, "x", x, cells=True)
     middle.tick_params(labelbottom=False)
     table = phase_table(df, x, value="lambda_1", level=level, resamples=resamples)
-    style.caption(figure, df, [x], [style.intervals_note(df, table, level), *notes])
+    captions.caption(figure, df, [x], [captions.intervals_note(df, table, level), *notes])
     return figure
 
 
@@ -268,7 +268,7 @@ def _share_of_chaos(ax: Axes, df: pd.DataFrame, x: str, scale: style.Scale, leve
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit code (0, 1 for a bad run, 2 for bad arguments)."""
-    parser = style.FigureParser(
+    parser = command.FigureParser(
         "python -m analysis.lyapunov_curves",
         "Draw Lyapunov exponents along an axis: single networks, and quantiles over all.",
     )
@@ -278,7 +278,7 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        style.check_axis(df, "--x", arguments.x)
+        command.check_axis(df, "--x", arguments.x)
         seeds = None if arguments.seed is None else list(dict.fromkeys(arguments.seed))
         if seeds is not None:
             _check_seeds(df, seeds)
@@ -288,19 +288,19 @@ def main(argv: list[str] | None = None) -> int:
             words.append("seed" + "-".join(map(str, seeds)))
         return draw(df, x, seeds), words
 
-    return style.figure_command(parser, argv, "lyapunov_curves", make)
+    return command.figure_command(parser, argv, "lyapunov_curves", make)
 
 
 def _check_seeds(df: pd.DataFrame, seeds: Sequence[int]) -> None:
     if len(seeds) > MOST_PANELS:
-        raise style.ArgumentProblem(f"`--seed` must be given at most {MOST_PANELS} times, got {len(seeds)}")
+        raise command.ArgumentProblem(f"`--seed` must be given at most {MOST_PANELS} times, got {len(seeds)}")
     column = cluster_column(df)
     if column is None:
-        raise style.ArgumentProblem("`--seed` must be left out: this run has neither seeds nor replicates")
+        raise command.ArgumentProblem("`--seed` must be left out: this run has neither seeds nor replicates")
     held = set(df[column].unique().tolist())
     for seed in seeds:
         if seed not in held:
-            raise style.ArgumentProblem(
+            raise command.ArgumentProblem(
                 f"`--seed` must be a {column} of this run ({min(held)} to {max(held)}), got {seed}"
             )
 

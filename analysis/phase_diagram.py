@@ -1,7 +1,7 @@
 """Where is there order, and where chaos? The phase diagram of a run.
 
-    python -m analysis.phase_diagram RUN [--x s] [--y D] [--value chaotic|lambda_1|kaplan_yorke] [--where N=4] [--out
-    FILE]
+    python -m analysis.phase_diagram RUN [--x s] [--y D] [--value chaotic|lambda_1|kaplan_yorke] [--where N=4]
+        [--out FILE]
 
 Over two axes it is a heat map; along one axis, the shares of all regimes with a median beneath. Nothing is simulated.
 """
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from analysis import style
+from analysis import captions, command, style
 from attractor_jax.phase import (
     LEVEL,
     RESAMPLES,
@@ -118,7 +118,9 @@ def _along_one_axis(df: pd.DataFrame, x: str, value: str, level: float, resample
     top.tick_params(labelbottom=False)
     if x == "s":
         notes = [*_mark_s_critical(top, bottom, df, scale), *notes]
-    style.caption(figure, df, [x], [style.intervals_note(df, table, level), style.censored_note(table), *notes])
+    captions.caption(
+        figure, df, [x], [captions.intervals_note(df, table, level), captions.censored_note(table), *notes]
+    )
     return figure
 
 
@@ -253,7 +255,7 @@ def _over_two_axes(
     clusters = cluster_column(df)
     per_point = _counted(table["n_cells"], "cell")
     seeds = f", {_counted(table['n_seeds'], clusters)}" if clusters and clusters not in (x, y) else ""
-    style.caption(figure, df, [x, y], [f"{per_point}{seeds} at each point.", style.censored_note(table), *notes])
+    captions.caption(figure, df, [x, y], [f"{per_point}{seeds} at each point.", captions.censored_note(table), *notes])
     return figure
 
 
@@ -383,7 +385,7 @@ def _counted(counts: pd.Series, name: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit code (0, 1 for a bad run, 2 for bad arguments)."""
-    parser = style.FigureParser(
+    parser = command.FigureParser(
         "python -m analysis.phase_diagram",
         "Draw the phase diagram of a run: shares, exponents or dimensions over its axes.",
     )
@@ -395,17 +397,17 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        style.check_axis(df, "--x", arguments.x)
-        style.check_axis(df, "--y", arguments.y)
+        command.check_axis(df, "--x", arguments.x)
+        command.check_axis(df, "--y", arguments.y)
         if arguments.x is not None and arguments.x == arguments.y:
-            raise style.ArgumentProblem(f"`--y` must be another axis than `--x`, got {arguments.y!r} for both")
+            raise command.ArgumentProblem(f"`--y` must be another axis than `--x`, got {arguments.y!r} for both")
         axes = default_axes(df, arguments.x, arguments.y)
         words = [axis for axis in axes if axis is not None] if axes != default_axes(df, None, None) else []
         if arguments.value != "chaotic":
             words.append(arguments.value)
         return draw(df, *axes, arguments.value), words
 
-    return style.figure_command(parser, argv, "phase_diagram", make)
+    return command.figure_command(parser, argv, "phase_diagram", make)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,11 @@
-"""How figures look, and how they are asked for and kept: sizes, colours, scales, captions, the command line and the
-file."""
+"""How do figures look? Sizes, colours, hatches and scales, once for all of them."""
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
-import os
-import sys
-import textwrap
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NoReturn, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -34,7 +26,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from attractor_jax.phase import cluster_column, select, spread_logarithmically, table_axes, varied_axes
+from attractor_jax.phase import spread_logarithmically
 
 # Two columns of a journal page, in inches; everything below is sized to be read at that width.
 WIDTH = 7.0
@@ -301,7 +293,7 @@ class Scale:
         if self.kind == "even":
             every = -(-len(self.values) // 16)
             axis.set_major_locator(FixedLocator(list(self.positions[::every])))
-            axis.set_major_formatter(FixedFormatter([_number(value) for value in self.values[::every]]))
+            axis.set_major_formatter(FixedFormatter([number(value) for value in self.values[::every]]))
             axis.set_minor_locator(NullLocator())
         elif self.kind == "log":
             decades = np.log10(self.values[-1] / self.values[0])
@@ -314,209 +306,6 @@ class Scale:
         axis.set_label_text(axis_label(name))
 
 
-def caption(figure: Figure, df: pd.DataFrame, shown: list[str], notes: list[str]) -> None:
-    """The lines under a figure: what was held fixed, what was pooled, how many cells, how long, what failed; then
-    `notes`."""
-    lines = [_cells_line(df, shown), _measurement_line(df), *notes]
-    wrapped = [line for text in lines if text for line in textwrap.wrap(text, 118, break_long_words=False)]
-    figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=7.5, color="#333333", linespacing=1.35)
-
-
-def _cells_line(df: pd.DataFrame, shown: list[str]) -> str:
-    fixed, pooled = [], []
-    resampled = cluster_column(df)
-    for axis in table_axes(df):
-        values = np.sort(df[axis].unique())
-        if axis in shown or (axis == resampled and len(values) > 1):
-            continue
-        if len(values) == 1:
-            fixed.append(f"{axis} = {_number(values[0])}")
-        else:
-            few = ", ".join(_number(value) for value in values)
-            many = f"{len(values)} values of {axis} from {_number(values[0])} to {_number(values[-1])}"
-            pooled.append(f"{axis} = {few}" if len(values) <= 8 and values.dtype.kind in "iu" else many)
-    counted = f"{len(df):,} {'cell' if len(df) == 1 else 'cells'}"
-    if resampled is not None and (n := df[resampled].nunique()) > 1:
-        low, high = df[resampled].min(), df[resampled].max()
-        counted += f", {n:,} {resampled}s ({low}–{high})"
-    systems = f"System {', '.join(map(str, df['system'].unique()))}" if "system" in df.columns else ""
-    parts = [systems, ", ".join(fixed), counted, f"Pooled over {'; '.join(pooled)}" if pooled else ""]
-    for run in df.attrs.get("runs", ()):
-        if (here := len(run.get("provenance", ()))) < run.get("parts", 0):
-            parts.append(f"The run is not complete: {here} of {run['parts']} parts")
-    return ". ".join(part for part in parts if part) + "."
-
-
-def _measurement_line(df: pd.DataFrame) -> str:
-    dtypes = ", ".join(map(str, df["dtype"].unique()))
-    line = f"{_span(df['steps'])} steps measured after {_span(df['transient'])}, {dtypes}."
-    failed = df["status"][~df["status"].isin(["ok", "superstable"])].astype(str)
-    if len(failed):
-        kinds = ", ".join(f"{count:,} {status}" for status, count in failed.value_counts().items())
-        line += f" Not resolved: {kinds} ({100 * len(failed) / len(df):.3g} % of cells)."
-    flagged = int(df["spectrum_flagged"].sum()) if "spectrum_flagged" in df.columns else 0
-    if flagged:
-        line += f" {flagged:,} spectra flagged by the sum rule."
-    return line
-
-
-def intervals_note(df: pd.DataFrame, table: pd.DataFrame, level: float) -> str:
-    """What the caption says of the intervals in a `phase_table`."""
-    among = cluster_column(df) or "cell"
-    if (table["n_seeds"] == 1).all():
-        return f"No intervals: one {among} at each point."
-    return f"Intervals: {100 * level:g} %, bootstrapped over {among}s; Wilson's where all agree."
-
-
-def censored_note(table: pd.DataFrame) -> str:
-    """What the caption says of the censored cells in a `phase_table` of dimensions."""
-    censored = int(table["n_censored"].sum())
-    return (
-        f"{censored:,} cells have a dimension beyond their exponents: the median ranks them on top." if censored else ""
-    )
-
-
-def _span(column: pd.Series) -> str:
-    low, high = int(column.min()), int(column.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A value as text, short."""
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-
-
-class ArgumentProblem(ValueError):
-    """Arguments that do not fit the run, or no command line at all: exit code 2."""
-
-
-class FigureParser(argparse.ArgumentParser):
-    """The command line that all figures of a run share."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-        self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
-        self.add_argument(
-            "--x", metavar="AXIS", help="axis along the bottom (default: s, else the one with most values)"
-        )
-        self.add_argument(
-            "--where", metavar="AXIS=VALUE", action="append", default=[], help="only these cells; may be repeated"
-        )
-        self.add_argument(
-            "--out", metavar="FILE", type=Path, help="picture to write: .png, .pdf or .svg (default: in RUN/figures)"
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise ArgumentProblem(message)
-
-
-def figure_command(
-    parser: FigureParser,
-    argv: list[str] | None,
-    name: str,
-    make: Callable[[pd.DataFrame, argparse.Namespace], tuple[Figure, list[str]]],
-) -> int:
-    """Read a run, draw, save, and print the path: what every figure's `main` does.
-
-    Args:
-        make: the figure of the selected cells and the words that tell its file from the default one. Raises
-            ArgumentProblem for arguments that the run cannot fill.
-
-    Returns:
-        The exit code: 0, 1 for a run that cannot be read or a picture that cannot be written, 2 for bad arguments.
-            Either way one line says why.
-    """
-    # Asking for help or making a mistake should not wait for the readers of tables.
-    try:
-        arguments = parser.parse_args(argv)
-        where = _where(arguments.where)
-        if arguments.out is not None and arguments.out.suffix not in (".png", ".pdf", ".svg"):
-            raise ArgumentProblem(f"`--out` must end in .png, .pdf or .svg, got {str(arguments.out)!r}")
-    except ArgumentProblem as problem:
-        return _refuse(problem, 2)
-
-    from attractor_jax.store import TableError, read_run
-
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            df = read_run(arguments.run)
-        for warning in told:
-            print(f"warning: {warning.message}", file=sys.stderr)
-        if df.empty:
-            raise TableError(f"{arguments.run} has no finished cells yet")
-        try:
-            df = select(df, where)
-        except ValueError as problem:
-            raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
-        figure, words = make(df, arguments)
-        words += [f"{axis}{value:g}" for axis, value in where.items()]
-        path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
-        save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
-    except ArgumentProblem as problem:
-        return _refuse(problem, 2)
-    except (TableError, OSError) as problem:
-        return _refuse(problem, 1)
-    print(path)
-    return 0
-
-
-def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:
-    """Refuse an axis that the table does not have or does not vary.
-
-    Raises:
-        ArgumentProblem: naming the option and the axes that would do.
-    """
-    if axis is None or axis in (varied := varied_axes(df)):
-        return
-    given = f"got {axis!r}"
-    if axis in table_axes(df):
-        given += f", which is {_number(df[axis].iloc[0])} throughout"
-    can = f"an axis that varies here ({', '.join(varied)})" if varied else "left out: nothing varies here"
-    raise ArgumentProblem(f"`{option}` must be {can}, {given}")
-
-
-def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> None:
-    """Write a picture with its provenance inside, all of it or nothing.
-
-    Args:
-        path: .png, .pdf or .svg; its folder is made.
-        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`; written as JSON into the picture.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(runs, default=str, ensure_ascii=True) if runs is not None else ""
-    kind = path.suffix[1:]
-    metadata: dict[str, str | None] = {"Title": title}
-    if kind == "png":
-        metadata |= {"Software": "attractor_jax", "Description": told}
-    elif kind == "pdf":
-        metadata |= {"Creator": "attractor_jax", "Subject": told, "CreationDate": None}
-    else:
-        metadata |= {"Creator": "attractor_jax", "Description": told, "Date": None}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with matplotlib.rc_context(RC):
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _where(given: list[str]) -> Mapping[str, float]:
-    where: dict[str, float] = {}
-    for text in given:
-        axis, equals, value = text.partition("=")
-        try:
-            if not (axis and equals):
-                raise ValueError
-            where[axis] = float(value)
-        except ValueError:
-            raise ArgumentProblem(f"`--where` must be AXIS=VALUE, such as N=4, got {text!r}") from None
-    return where
-
-
-def _refuse(problem: Exception, code: int) -> int:
-    print("error: " + " ".join(str(problem).split()), file=sys.stderr)
-    return code

@@ -118,7 +118,9 @@ def _axis_values(axis: Axis, key: str, given: Any) -> np.ndarray:
     elif isinstance(given, Sequence) and not isinstance(given, str):
         values = [_value(axis, f"{key}[{i}]", value) for i, value in enumerate(given)]
     elif isinstance(given, str):
-        raise ConfigError(key, "must be a number, a list or a range {start: .., num: ..}, in quotes for the shell", given)
+        raise ConfigError(
+            key, "must be a number, a list or a range {start: .., num: ..}, in quotes for the shell", given
+        )
     else:
         values = [_value(axis, key, given)]
     if len(values) == 0:

@@ -186,7 +186,9 @@ def _describe(plan: Plan) -> None:
     """What the plan would cost, without jax."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     config = plan.config
-    print(f"plan {plan.hash}: {_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}")
+    print(
+        f"plan {plan.hash}: {_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}"
+    )
     print(f"run directory {Path(config.output) / config.name / plan.hash}")
     for group in plan.groups:
         static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or f"dimension {group.dimension}"

@@ -18,7 +18,6 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)
 
 
-
 def typechecker(function: Callable) -> Callable:
     """What checks the annotations. As everywhere in Python, an int will do where a float is asked for."""
     # Where JAX takes pytrees apart and puts them together again, their leaves are for a moment those of a whole batch.

@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis import lyapunov_curves, phase_diagram, style
+from analysis import command, lyapunov_curves, phase_diagram, style
 from attractor_jax.phase import phase_table, regime_shares
 from attractor_jax.regimes import REGIMES, classify
 
@@ -411,12 +411,12 @@ def test_commands_print_the_path_of_the_picture_they_wrote(
 def test_pictures_carry_their_provenance(tmp_path: Path) -> None:
     df = classify(run())
     figure = phase_diagram.draw(df)
-    style.save_figure(figure, tmp_path / "a.png", title="a title", runs=[{"plan": "abc", "path": Path("x")}])
+    command.save_figure(figure, tmp_path / "a.png", title="a title", runs=[{"plan": "abc", "path": Path("x")}])
     content = (tmp_path / "a.png").read_bytes()
     assert b"a title" in content
     assert json.dumps([{"plan": "abc", "path": "x"}]).encode() in content
     for suffix in ("pdf", "svg"):
-        style.save_figure(figure, tmp_path / f"a.{suffix}", title="a title", runs=[{"plan": "abc"}])
+        command.save_figure(figure, tmp_path / f"a.{suffix}", title="a title", runs=[{"plan": "abc"}])
         assert (tmp_path / f"a.{suffix}").stat().st_size > 1000
     assert len(list(tmp_path.iterdir())) == 3
 

@@ -1,0 +1,156 @@
+"""How is a figure asked for, and how is it kept? The command line that all figures of a run share, and the file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.style import DPI, RC, number
+from attractor_jax.phase import select, table_axes, varied_axes
+
+
+class ArgumentProblem(ValueError):
+    """Arguments that do not fit the run, or no command line at all: exit code 2."""
+
+
+class FigureParser(argparse.ArgumentParser):
+    """The command line that all figures of a run share."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+        self.add_argument(
+            "--x", metavar="AXIS", help="axis along the bottom (default: s, else the one with most values)"
+        )
+        self.add_argument(
+            "--where", metavar="AXIS=VALUE", action="append", default=[], help="only these cells; may be repeated"
+        )
+        self.add_argument(
+            "--out", metavar="FILE", type=Path, help="picture to write: .png, .pdf or .svg (default: in RUN/figures)"
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise ArgumentProblem(message)
+
+
+def figure_command(
+    parser: FigureParser,
+    argv: list[str] | None,
+    name: str,
+    make: Callable[[pd.DataFrame, argparse.Namespace], tuple[Figure, list[str]]],
+) -> int:
+    """Read a run, draw, save, and print the path: what every figure's `main` does.
+
+    Args:
+        make: the figure of the selected cells and the words that tell its file from the default one. Raises
+            ArgumentProblem for arguments that the run cannot fill.
+
+    Returns:
+        The exit code: 0, 1 for a run that cannot be read or a picture that cannot be written, 2 for bad arguments.
+            Either way one line says why.
+    """
+    # Asking for help or making a mistake should not wait for the readers of tables.
+    try:
+        arguments = parser.parse_args(argv)
+        where = _where(arguments.where)
+        if arguments.out is not None and arguments.out.suffix not in (".png", ".pdf", ".svg"):
+            raise ArgumentProblem(f"`--out` must end in .png, .pdf or .svg, got {str(arguments.out)!r}")
+    except ArgumentProblem as problem:
+        return _refuse(problem, 2)
+
+    from attractor_jax.store import TableError, read_run
+
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            df = read_run(arguments.run)
+        for warning in told:
+            print(f"warning: {warning.message}", file=sys.stderr)
+        if df.empty:
+            raise TableError(f"{arguments.run} has no finished cells yet")
+        try:
+            df = select(df, where)
+        except ValueError as problem:
+            raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
+        figure, words = make(df, arguments)
+        words += [f"{axis}{value:g}" for axis, value in where.items()]
+        path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
+        save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
+    except ArgumentProblem as problem:
+        return _refuse(problem, 2)
+    except (TableError, OSError) as problem:
+        return _refuse(problem, 1)
+    print(path)
+    return 0
+
+
+def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:
+    """Refuse an axis that the table does not have or does not vary.
+
+    Raises:
+        ArgumentProblem: naming the option and the axes that would do.
+    """
+    if axis is None or axis in (varied := varied_axes(df)):
+        return
+    given = f"got {axis!r}"
+    if axis in table_axes(df):
+        given += f", which is {number(df[axis].iloc[0])} throughout"
+    can = f"an axis that varies here ({', '.join(varied)})" if varied else "left out: nothing varies here"
+    raise ArgumentProblem(f"`{option}` must be {can}, {given}")
+
+
+def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> None:
+    """Write a picture with its provenance inside, all of it or nothing.
+
+    Args:
+        path: .png, .pdf or .svg; its folder is made.
+        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`; written as JSON into the picture.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(runs, default=str, ensure_ascii=True) if runs is not None else ""
+    kind = path.suffix[1:]
+    metadata: dict[str, str | None] = {"Title": title}
+    if kind == "png":
+        metadata |= {"Software": "attractor_jax", "Description": told}
+    elif kind == "pdf":
+        metadata |= {"Creator": "attractor_jax", "Subject": told, "CreationDate": None}
+    else:
+        metadata |= {"Creator": "attractor_jax", "Description": told, "Date": None}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with matplotlib.rc_context(RC):
+            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _where(given: list[str]) -> Mapping[str, float]:
+    where: dict[str, float] = {}
+    for text in given:
+        axis, equals, value = text.partition("=")
+        try:
+            if not (axis and equals):
+                raise ValueError
+            where[axis] = float(value)
+        except ValueError:
+            raise ArgumentProblem(f"`--where` must be AXIS=VALUE, such as N=4, got {text!r}") from None
+    return where
+
+
+def _refuse(problem: Exception, code: int) -> int:
+    print("error: " + " ".join(str(problem).split()), file=sys.stderr)
+    return code
