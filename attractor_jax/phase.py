@@ -54,7 +54,8 @@ def cluster_column(df: pd.DataFrame) -> str | None:
 def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
     """The cells that have the given values on some axes, such as {"N": 4, "D": 16}.
 
-    A value need only be given to three digits or so: the axis' nearest one is taken if it is within 0.1 %.
+    On an axis of floats a value need only be given to three digits or so: the nearest one is taken if it is within
+    0.1 %. Seeds and other integers are meant exactly.
 
     Raises:
         ValueError: an axis that the table does not have, or a value that no cell has.
@@ -65,7 +66,8 @@ def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
             raise ValueError(f"`where` must name axes of the table, {', '.join(axes)}, got {axis!r}")
         held = np.sort(df[axis].unique().astype(float))
         nearest = held[np.argmin(np.abs(held - wanted))] if len(held) else np.nan
-        if not abs(nearest - wanted) <= 1e-3 * abs(wanted):
+        slack = 1e-3 * abs(wanted) if df[axis].dtype.kind == "f" else 0.0
+        if not abs(nearest - wanted) <= slack:
             raise ValueError(f"`where` must give {axis} a value that it has here, {_listed(held)}, got {wanted:g}")
         df = df[df[axis].to_numpy(float) == nearest]
     return df

@@ -807,4 +807,4 @@ RIVALS: dict[str, Rival] = {
         Rival("lyapax", lyapax, descending=True),
     )
 }
-"""The competitors by name, weakest first."""
+"""The competitors by name, in the order of the list above."""

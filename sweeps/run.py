@@ -30,14 +30,15 @@ if TYPE_CHECKING:  # the store imports pandas: a refused configuration does not 
 
 def main() -> None:
     """Refuse a wrong command line within our own handler, then leave the rest to Hydra."""
-    with _stopped_by_sigterm():
-        try:
-            sys.argv[1:] = checked(sys.argv[1:])
-            _hydra_main()
-        except ConfigError as error:
-            sys.exit(_say("config error", error, 2))
-        except KeyboardInterrupt as stop:
-            sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ask_to_stop)
+    try:
+        sys.argv[1:] = checked(sys.argv[1:])
+        _hydra_main()
+    except ConfigError as error:
+        sys.exit(_say("config error", error, 2))
+    except KeyboardInterrupt as stop:
+        sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
 
 
 def checked(arguments: list[str]) -> list[str]:
@@ -92,7 +93,7 @@ def _compute(plan: Plan) -> int:
     if len(todo) < plan.n_parts:
         print(f"{len(directory.done)} of {plan.n_parts} parts are there already", file=sys.stderr)
     if not todo:
-        print(directory.path)
+        print(directory.path, flush=True)
         return 0
     try:
         from attractor_jax import backend
@@ -102,6 +103,7 @@ def _compute(plan: Plan) -> int:
 
         from attractor_jax.sweep import run_sweep
 
+        _stop_if_asked()
         try:
             with _bar(sum(part.n_cells for part in todo)) as progress:
                 run_sweep(plan, directory, devices=devices, progress=progress)
@@ -113,7 +115,7 @@ def _compute(plan: Plan) -> int:
         return _say("error", f"{error}; {_kept(directory)}", 1)
     except KeyboardInterrupt as stop:
         return _say("stopped", _kept(directory), _exit_code(stop))
-    print(directory.path)
+    print(directory.path, flush=True)
     return 0
 
 
@@ -124,7 +126,8 @@ def _kept(directory: RunDirectory) -> str:
 
 
 def _exit_code(stop: KeyboardInterrupt) -> int:
-    return 128 + (signal.SIGTERM if stop.args == (signal.SIGTERM,) else signal.SIGINT)
+    """As a shell gives it."""
+    return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
 def _say(kind: str, message: object, code: int) -> int:
@@ -134,18 +137,22 @@ def _say(kind: str, message: object, code: int) -> int:
     return code
 
 
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM stops a sweep as Ctrl-C does."""
+_asked_to_stop: list[int] = []
 
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _ask_to_stop(number: int, frame: object) -> None:
+    """Ctrl-C and SIGTERM are heard between two batches; a second one at once.
+
+    An exception out of nowhere, in the middle of the import of a compiled library, can end in a crash.
+    """
+    if _asked_to_stop:
+        raise KeyboardInterrupt(number)
+    _asked_to_stop.append(number)
+
+
+def _stop_if_asked() -> None:
+    if _asked_to_stop:
+        raise KeyboardInterrupt(_asked_to_stop[0])
 
 
 SECONDS_BETWEEN_LINES = 10
@@ -165,6 +172,7 @@ def _bar(cells: int) -> Iterator[Any]:
 
         def progress(finished: int, steps: float) -> None:
             nonlocal spoken, done, all_steps
+            _stop_if_asked()
             now = time.perf_counter()
             done, all_steps = done + finished, all_steps + steps
             rate = f"{all_steps / (now - began) / 1e6:.2f} M network-steps/s"
@@ -186,9 +194,8 @@ def _describe(plan: Plan) -> None:
     """What the plan would cost, without jax."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     config = plan.config
-    print(
-        f"plan {plan.hash}: {_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}"
-    )
+    print(f"plan {plan.hash}")
+    print(f"{_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}")
     print(f"run directory {Path(config.output) / config.name / plan.hash}")
     for group in plan.groups:
         static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or f"dimension {group.dimension}"

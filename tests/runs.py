@@ -43,7 +43,7 @@ def cells_of(run: Path) -> pd.DataFrame:
 
 def numbers_of(column: pd.Series) -> np.ndarray:
     """A column as an array: a spectrum as one row a cell, padded with NaN where cells differ in their number."""
-    if column.map(lambda value: isinstance(value, np.ndarray)).all():
+    if all(isinstance(value, np.ndarray) for value in column):
         width = max(map(len, column))
         return np.stack([np.pad(row, (0, width - len(row)), constant_values=np.nan) for row in column])
     return column.astype(object).to_numpy() if column.dtype == "category" else column.to_numpy()

@@ -184,6 +184,13 @@ def test_lengths_are_scaled_before_they_are_squared() -> None:
     np.testing.assert_allclose(found.exponents, np.log(1e-2), rtol=1e-6)
 
 
+def test_one_vector_never_leaves_float32_over_the_default_interval() -> None:
+    # Few delays contract at every turn of the register: 16 steps by 1e-5 would be 1e-80.
+    linear = aj.LinearMap(jnp.asarray([[1e-5, 0], [0, 1e-6]], jnp.float32))
+    found = measured(linear, np.zeros(2, np.float32), k=1)
+    np.testing.assert_allclose(found.exponents, np.log(1e-5), rtol=1e-6)
+
+
 def test_the_frame_is_aligned_before_it_is_measured() -> None:
     slow = aj.LinearMap(jnp.asarray([[1.0, 0.7], [0.0, 0.9]]))
     expected = np.log([1.0, 0.9])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import jax
@@ -20,7 +22,7 @@ SHAPES = [(1, 1), (4, 16), (3, 5)]
 
 
 @pytest.fixture(autouse=True)
-def global_state_untouched():
+def global_state_untouched() -> Iterator[None]:
     """NumPy's global generator belongs to the user: nothing here may seed it or draw from it."""
     np.random.seed(12345)
     before = np.random.get_state()
@@ -28,18 +30,13 @@ def global_state_untouched():
     np.testing.assert_equal(np.random.get_state(), before)
 
 
-class legacy:
+@contextmanager
+def legacy(seed: int) -> Iterator[None]:
     """The literature's own calls on NumPy's global generator, which is put back afterwards."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.before = np.random.get_state()
-        np.random.seed(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        np.random.set_state(self.before)
+    before = np.random.get_state()
+    np.random.seed(seed)
+    yield
+    np.random.set_state(before)
 
 
 @pytest.mark.parametrize(("N", "D"), SHAPES)

@@ -252,6 +252,9 @@ def test_select_takes_the_nearest_value() -> None:
     assert len(select(df, {})) == 4
     with pytest.raises(ValueError, match="`where` must give s a value that it has here, 0.1235, 1, got 0.13"):
         select(df, {"s": 0.13})
+    far = labelled(["periodic"] * 2, seed=[174658140, 174658141], s=[1.0, 1.0])
+    with pytest.raises(ValueError, match="`where` must give seed a value that it has here"):
+        select(far, {"seed": 174658142})
     with pytest.raises(ValueError, match="`where` must name axes of the table, N, s, got 'lambda_1'"):
         select(df, {"lambda_1": 0.0})
 

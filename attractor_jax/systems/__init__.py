@@ -131,7 +131,7 @@ def get(name: str) -> System:
         return getattr(import_module(module), attribute)()
     found = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if name not in found:
-        raise ConfigError("system.name", f"must be one of {a_list([*REGISTRY, *found])}", name)
+        raise ConfigError("system.name", f"must be one of {a_list([*REGISTRY, *sorted(found)])}", name)
     try:
         system = found[name].load()
     except Exception as error:  # whatever another package's import raises
