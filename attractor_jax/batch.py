@@ -105,6 +105,7 @@ def measure_block(
             "exponents_se": known(found.standard_error),
             "sum_rule": known(found.sum_rule),
             "sum_rule_residual": known(found.sum_rule_residual),
+            "log_det_min": known(found.log_det_min),
         }
         for observer in observers:
             seen = observer.finish(m.observations[observer.name], measure.steps)

@@ -5,8 +5,9 @@ The Jacobian of a delay map is a companion matrix: one row `a`, and a shift. App
 the last row q of Q and puts p = a Q on top of the rest. The triangular factor of what comes out is therefore that of
 I - q q' + p p', a change of rank two, and two sweeps of plane rotations over the columns bring the frame back to
 orthonormal: one that takes q out (a downdate; Golub and Van Loan, Matrix Computations, 6.5.3), one that rotates p in.
-Rotations only: errors neither grow nor accumulate, however strong the contraction in a step, where Gram-Schmidt needs
-D times the work and loses the contracting directions when it is not done at every step.
+Rotations only: the frame stays orthonormal to rounding without ever being repaired, where Gram-Schmidt needs D times
+the work and loses the contracting directions when it is not done at every step. What no arithmetic of fixed precision
+can keep are directions that a single step contracts below rounding; `regimes.classify` flags such spectra.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ def rotate_frame(frame: Float[Array, "D D"], row: Float[Array, "D"]) -> tuple[Fl
         u, w = left
         diagonal, slope, entering, leaving = column
         remains = u * entering + w * leaving
-        length = jnp.sqrt(diagonal * diagonal + remains * remains)
-        singular = length == 0
-        inverse = jnp.where(singular, 0, 1 / jnp.where(singular, 1, length))
-        cosine, sine = diagonal * inverse, jnp.where(singular, 1, remains * inverse)
+        # Scaled before they are squared: saturated units leave rows of 1e-200.
+        largest = jnp.maximum(diagonal, jnp.abs(remains))
+        singular = largest == 0
+        scale = jnp.where(singular, 1, largest)
+        cosine, sine = diagonal / scale, jnp.where(singular, 1, remains / scale)
+        relative = jnp.sqrt(cosine * cosine + sine * sine)
+        cosine, sine, length = cosine / relative, sine / relative, largest * relative
         return (cosine * u, cosine * w - sine * slope), (cosine, sine, length)
 
     one = jnp.ones_like(row[0])

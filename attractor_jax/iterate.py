@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from attractor_jax.maps import Map, as_pytree
@@ -42,7 +43,7 @@ def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
     return repeat(lift(lambda m, x: m(x)), map_, state, times=steps, unroll=UNROLL)
 
 
-def orbit(map: Map, state: Float[Array, "D"], *, steps: int) -> Float[Array, "steps D"]:
+def orbit(map: Map, state: Float[Array | np.ndarray, "D"], *, steps: int) -> Float[Array, "steps D"]:
     """The first `steps` states of an orbit, the given one first.
 
     Args:

@@ -34,6 +34,7 @@ class Measurement:
     block_growth: Float[Array, "blocks k"]  # the same sums of the finished blocks
     log_determinant: Float[Array, ""]  # ln|det J| summed since the current block began
     block_log_determinant: Float[Array, "blocks"]
+    log_det_min: Float[Array, ""]  # the smallest of a single step
     observations: dict[str, Any]
     step: Int[Array, ""]
 
@@ -54,6 +55,8 @@ class Exponents:
             tell its determinant.
         sum_rule_residual: (), |sum of the exponents - sum_rule|, NaN unless k = D. Above 1e-6 the spectrum is
             rounding noise somewhere: `renormalise_every` was too large.
+        log_det_min: (), the smallest ln|det J| of a single step. Below about -60 (float64) a step loses directions to
+            rounding: the last exponents may be wrong although their sum is right. NaN where the determinant is unknown.
         final_state: (D,), from which the orbit can go on.
         block_means: (blocks, k), the means from which the errors were made.
         diverged: (), the orbit or its frame left the finite numbers.
@@ -64,6 +67,7 @@ class Exponents:
     drift: Float[Array, "k"]
     sum_rule: Float[Array, ""]
     sum_rule_residual: Float[Array, ""]
+    log_det_min: Float[Array, ""]
     final_state: Float[Array, "D"]
     block_means: Float[Array, "blocks k"]
     diverged: Bool[Array, ""]
@@ -128,6 +132,7 @@ def begin(
             block_growth=jnp.zeros((blocks, k), x.dtype),
             log_determinant=jnp.zeros((), x.dtype),
             block_log_determinant=jnp.zeros(blocks, x.dtype),
+            log_det_min=jnp.full((), jnp.inf, x.dtype),
             observations={},
             step=jnp.zeros((), jnp.int32),
         )
@@ -137,6 +142,7 @@ def begin(
             m,
             growth=jnp.zeros_like(m.growth),
             log_determinant=jnp.zeros_like(m.log_determinant),
+            log_det_min=jnp.full_like(m.log_det_min, jnp.inf),
             observations={measure.name: measure.init(map_, m.state) for measure in measures},
             step=jnp.zeros_like(m.step),
         )
@@ -190,12 +196,14 @@ def _steps(
             growth = growth + logarithms
         else:
             state, frame, determinant = tangent(map_, m.state, m.frame)
+        log_determinant = jnp.log(jnp.abs(determinant))
         return replace(
             m,
             state=state,
             frame=frame,
             growth=growth,
-            log_determinant=m.log_determinant + jnp.log(jnp.abs(determinant)),
+            log_determinant=m.log_determinant + log_determinant,
+            log_det_min=jnp.minimum(m.log_det_min, log_determinant),
             observations={x.name: x.step(m.observations[x.name], map_, state) for x in measures},
             step=m.step + 1,
         )
@@ -227,12 +235,22 @@ def results(measurement: Measurement, *, block_steps: int) -> Exponents:
     full = k == measurement.state.shape[0]
     residual = jnp.abs(jnp.sum(exponents) - sum_rule) if full else jnp.full_like(sum_rule, jnp.nan)
     diverged = ~jnp.all(jnp.isfinite(measurement.state)) | jnp.any(jnp.isnan(exponents)) | jnp.any(exponents == jnp.inf)
-    return Exponents(exponents, standard_error, drift, sum_rule, residual, measurement.state, means, diverged)
+    return Exponents(
+        exponents=exponents,
+        standard_error=standard_error,
+        drift=drift,
+        sum_rule=sum_rule,
+        sum_rule_residual=residual,
+        log_det_min=measurement.log_det_min,
+        final_state=measurement.state,
+        block_means=means,
+        diverged=diverged,
+    )
 
 
 def lyapunov_exponents(
     map: Map,
-    state: Float[Array, "D"],
+    state: Float[Array | np.ndarray, "D"],
     *,
     transient: int,
     steps: int,
@@ -266,7 +284,7 @@ def lyapunov_exponents(
         Benettin, Galgani, Giorgilli, Strelcyn (1980), Meccanica 15, 9 and 21.
         Shimada, Nagashima (1979), Prog. Theor. Phys. 61, 1605.
     """
-    state = jnp.asarray(state)
+    map_, state = as_pytree(map), jnp.asarray(state)
     if state.ndim != 1 or not jnp.issubdtype(state.dtype, jnp.floating):
         raise ValueError(f"`state` must be a vector of floating-point numbers, got {state.dtype}{list(state.shape)}")
     D = state.shape[0]
@@ -279,18 +297,16 @@ def lyapunov_exponents(
         raise ValueError(f"`steps` must be a positive multiple of `blocks` = {blocks}, got {steps}")
     if transient < 0 or align < 0:
         raise ValueError(f"`transient` and `align` must be >= 0, got {transient} and {align}")
-    rotates = hasattr(map, "orthonormal_tangent")
+    rotates = hasattr(map_, "orthonormal_tangent")
     every = default_renormalise_every(k, D, rotates) if renormalise_every is None else renormalise_every
     if every < 1:
         raise ValueError(f"`renormalise_every` must be at least 1, got {every}")
-    after = jax.eval_shape(map, state)
-    if after.shape != state.shape or after.dtype != state.dtype:
-        raise ValueError(
-            f"`map` must give back what it takes, {state.dtype}{list(state.shape)}, "
-            f"got {after.dtype}{list(after.shape)}"
-        )
+    after = jax.eval_shape(map_, state)
+    if getattr(after, "shape", None) != state.shape or after.dtype != state.dtype:
+        given = f"{after.dtype}{list(after.shape)}" if hasattr(after, "shape") else f"a {type(after).__name__}"
+        raise ValueError(f"`map` must give back what it takes, {state.dtype}{list(state.shape)}, got {given}")
     return _exponents(
-        as_pytree(map),
+        map_,
         state,
         transient=transient,
         block_steps=steps // blocks,

@@ -48,6 +48,7 @@ RESULTS = (
     Column("exponents_se", "spectrum", "nats per step", "their standard errors"),
     Column("sum_rule", "float", "nats per step", "mean of ln|det J|: what all D exponents must sum to"),
     Column("sum_rule_residual", "float", "nats per step", "|sum of the exponents - sum_rule|; NaN if k < D"),
+    Column("log_det_min", "float", "nats per step", "smallest ln|det J| of a single step"),
 )
 
 RECURRENCE = (

@@ -59,7 +59,7 @@ def run(
     head = df[["N", "D", "seed", "replicate", "s"]].assign(dtype="float64", transient=1000, steps=2000, status="ok")
     head.insert(0, "cell_id", np.arange(len(df)))
     rest = df[["dimension", "lambda_1", "exponents", "exponents_se", "period", "s_critical"]]
-    return pd.concat([head, rest.assign(lambda_1_se=1e-5, sum_rule_residual=1e-12)], axis=1)
+    return pd.concat([head, rest.assign(lambda_1_se=1e-5, sum_rule_residual=1e-12, log_det_min=-5.0)], axis=1)
 
 
 def failed(df: pd.DataFrame, which: np.ndarray | pd.Series, status: str = "underflow") -> pd.DataFrame:

@@ -70,3 +70,14 @@ def test_the_article_at_full_length(tmp_path: Path) -> None:
             scores = standard_scores(known, row.exponents, row.exponents_se)
             print(f"   largest difference from the truth: {np.abs(scores).max():.1f} combined standard errors")
             assert np.abs(scores).max() < 5
+
+
+def test_spectra_with_a_drowned_tail_are_flagged(tmp_path: Path) -> None:
+    """Cycles at s = 8 whose last exponents are known to come out wrong (from the exact multipliers of the cycles, in
+    multiple precision): the sum rule does not see it, the flag must. Chaos at s = 2 must not be flagged.
+    """
+    deep = "[{seed: 75, s: 8, replicate: 1}, {seed: 89, s: 8}, {seed: 69, s: 8}, {seed: 50, s: 8}, {seed: 70, s: 2}]"
+    short = ("measure.transient=2000", "measure.steps=2000")
+    df = aj.read_run(sweep(plan_of("system=uniform", f"grid.cells={deep}", *short), tmp_path))
+    assert (df["sum_rule_residual"] < 1e-9).all()
+    assert df.set_index("seed")["spectrum_flagged"].to_dict() == {50: True, 69: True, 70: False, 75: True, 89: True}

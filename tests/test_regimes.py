@@ -30,6 +30,7 @@ def cell(exponents: list[float] | None, *, error: float = 1e-6, **columns: Any) 
         "exponents": None if exponents is None else np.array(exponents),
         "exponents_se": None if exponents is None else np.full(len(exponents), error),
         "sum_rule_residual": 1e-12,
+        "log_det_min": -5.0,
         "period": 0,
     }
     return row | columns
@@ -191,6 +192,17 @@ def test_bad_input_is_named() -> None:
             classify(df, **{name: float("nan")})
 
 
+def test_a_step_that_contracts_below_rounding_flags_a_whole_spectrum() -> None:
+    deep = table(
+        cell([0.1], log_det_min=-61.0),
+        cell([0.1], log_det_min=-59.0),
+        cell([0.1], log_det_min=-30.0, dtype="float32"),
+        cell([0.1], log_det_min=-61.0, sum_rule_residual=np.nan),  # k < D: no tail to distrust
+        cell([0.1], log_det_min=np.nan),  # a map that does not tell its determinant
+    )
+    assert classify(deep)["spectrum_flagged"].tolist() == [True, False, True, False, False]
+
+
 def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
     cells = 200_000
     rng = np.random.default_rng(0)
@@ -205,7 +217,9 @@ def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
             "lambda_1_se": 1e-3,
             "exponents": spectra,
             "exponents_se": errors,
+            "dtype": "float64",
             "sum_rule_residual": 1e-9,
+            "log_det_min": -5.0,
             "period": 0,
         }
     )
