@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import jax
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -190,6 +191,31 @@ def test_a_run_of_another_plan_gets_one_line(copy: Path, tmp_path: Path, capsys:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 7 GiB\n  in a fusion"), "RESOURCE_EXHAUSTED: 7 GiB (backend."),
+        (SchemaError("columns do not match"), "columns do not match; "),
+    ],
+)
+def test_what_fails_on_the_way_gets_one_line(
+    error: Exception,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("attractor_jax.backend.start", lambda config: jax.devices())
+    monkeypatch.setattr("attractor_jax.sweep.run_sweep", failing)
+    assert run(compose(prepare_overrides([*ARGUMENTS, f"output={tmp_path}"]))) == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {message}") and line.endswith("the same command goes on from there") and out == ""
+
+
 # What stands in it
 
 
@@ -252,6 +278,13 @@ def test_read_run_gives_cells_in_order_with_regimes_and_provenance(plan: Plan, f
     assert_identical(df[cells_of(finished).columns], cells_of(finished))
 
 
+def test_read_run_gives_cells_in_order_whatever_the_order_of_the_rows(finished: Path, copy: Path) -> None:
+    file = pq.ParquetFile(part(copy, 0))
+    table = file.read()
+    pq.write_table(table.take(list(reversed(range(table.num_rows)))), part(copy, 0))
+    assert_identical(read_run(copy), read_run(finished))
+
+
 def test_thresholds_are_passed_on(finished: Path) -> None:
     strict, lax = read_run(finished), read_run(finished, floor=1e6)
     assert (strict["regime"] == "chaotic").any() and not (lax["regime"] == "chaotic").any()
@@ -305,8 +338,6 @@ def test_runs_of_different_systems_are_joined(finished: Path, tmp_path: Path) ->
 
 
 def test_progress_counts_every_cell(plan: Plan, tmp_path: Path) -> None:
-    import jax
-
     seen: list[tuple[int, float]] = []
     directory = RunDirectory(tmp_path, plan)
     run_sweep(plan, directory, devices=jax.devices()[:1], progress=lambda *done: seen.append(done))

@@ -33,7 +33,8 @@ SHORT = (*TINY, "measure.transient=200", "measure.steps=200")
 
 LAYOUTS = {
     "shared W, full spectrum": ("grid.N=3", "grid.D=6", "grid.seed.num=23", "grid.s.num=21"),
-    "shared W, largest exponent": ("grid.N=3", "grid.D=6", "grid.seed.num=23", "grid.s.num=21", "measure.k=1"),
+    # More lanes than a block has: the blocks do not come in the order of the cells.
+    "shared W, largest exponent": ("grid.N=3", "grid.D=6", "grid.seed.num=23", "grid.s.num=130", "measure.k=1"),
     "own W": (f"grid.cells=[{', '.join(f'{{N: 3, D: 6, seed: {i}, s: {1 + i % 9}}}' for i in range(150))}]",),
     "henon": ("system=henon", "grid.a={start: 0.1, stop: 1.4, num: 67}", "grid.replicate=[0, 1, 2]"),
 }
