@@ -30,7 +30,7 @@ help:
 	touch $@
 
 sweep: .venv/installed
-	run=$$($(BIN)/python -m sweeps.run experiment=$(EXPERIMENT) | tail -n 1)
+	@run=$$($(BIN)/python -m sweeps.run experiment=$(EXPERIMENT) | tail -n 1)
 	picture=$$($(BIN)/python -m analysis.phase_diagram "$$run" | tail -n 1)
 	echo "table:   $$run/cells"
 	echo "picture: $$picture"

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import resource
 import signal
 import struct
 import subprocess
@@ -175,12 +174,9 @@ def test_a_full_disk_gets_one_line(start: Start, tmp_path: Path, uninterrupted: 
     smallest = min(path.stat().st_size for path in uninterrupted.rglob("part-*"))
     manifest = (uninterrupted / "manifest.json").stat().st_size
     assert manifest < smallest - 1
-    process = start(
-        *SIX_PARTS,
-        f"output={tmp_path}",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (smallest - 1, smallest - 1)),
-    )
-    code, out, err = finish(process)
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({smallest - 1},) * 2)"
+    program = ("-c", f"{limit}; from sweeps import run; run.main()")
+    code, out, err = finish(start(*SIX_PARTS, f"output={tmp_path}", program=program))
     assert (code, out) == (1, "")
     last = err.splitlines()[-1]
     assert last.startswith("error: ") and "File too large" in last
