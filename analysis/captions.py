@@ -54,7 +54,7 @@ def _measurement_line(df: pd.DataFrame) -> str:
         line += f" Not resolved: {kinds} ({100 * len(failed) / len(df):.3g} % of cells)."
     flagged = int(df["spectrum_flagged"].sum()) if "spectrum_flagged" in df.columns else 0
     if flagged:
-        line += f" {flagged:,} spectra flagged by the sum rule."
+        line += f" {flagged:,} spectra with untrustworthy last exponents."
     return line
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from attractor_jax.config import BackendConfig, ConfigError
 
+# Enough for a second's work of any processor; more would only fill its caches.
+CPU_MEMORY = 2.0**30
+
 
 def start(config: BackendConfig) -> Sequence[Any]:
     """Set JAX up for a sweep and give the devices to use: all GPUs, or one host device per core.
@@ -36,6 +39,14 @@ def start(config: BackendConfig) -> Sequence[Any]:
             "backend.devices", f"must be at most the number of {devices[0].platform} devices, {len(devices)}", wanted
         )
     return devices if config.devices == "all" else devices[:wanted]
+
+
+def memory_budget(config: BackendConfig, devices: Sequence[Any]) -> float:
+    """Bytes that one batch may take over all devices."""
+    if not isinstance(config.memory, str):
+        return config.memory * 2**30
+    known = [(device.memory_stats() or {}).get("bytes_limit") for device in devices if device.platform != "cpu"]
+    return sum(limit / 2 for limit in known if limit) or CPU_MEMORY
 
 
 def keep_compiled_programs() -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -73,9 +73,7 @@ def measure_block(
     measurement = begin(problem, states, k=group.k, blocks=measure.blocks, align=measure.align, **frame)
     measurement = advance(problem, measurement, blocks=measure.blocks, block_steps=block_steps, **frame)
     tolerance = None if measure.period_tolerance == "auto" else measure.period_tolerance
-    period, near = find_period(
-        problem, measurement.state, longest=measure.longest_period, tolerance=tolerance, lift=lift
-    )
+    recurrence = find_period(problem, measurement.state, longest=measure.longest_period, tolerance=tolerance, lift=lift)
 
     def finish(map_: Any, m: Measurement) -> dict[str, Any]:
         found = results(m, block_steps=block_steps)
@@ -113,7 +111,11 @@ def measure_block(
         return columns
 
     columns = lift(finish)(problem, measurement)
-    return columns | {"period": period, "period_tolerance": near}
+    return columns | {
+        "period": recurrence.period,
+        "period_tolerance": recurrence.tolerance,
+        "amplitude": recurrence.amplitude,
+    }
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,12 @@ class Running:
 
     blocks: tuple[Block, ...]
     draws: list[Any]
-    pending: dict[str, jax.Array]
+    pending: dict[str, Any]
     computed: np.ndarray
+
+    def ready(self) -> bool:
+        """Are the devices done?"""
+        return all(column.is_ready() for column in self.pending.values())
 
     def columns(self) -> dict[str, np.ndarray]:
         """The columns, (blocks, G, S) and (blocks, G, k, S), once the devices are done."""
@@ -161,7 +167,7 @@ class Program:
         in_part = -(-self.group.blocks_per_part // len(self.devices))
         if isinstance(self.batch, int):
             return min(self.batch, in_part)
-        fits = int(self.memory // (len(self.devices) * self.block_bytes))
+        fits = int(self.memory // (len(self.devices) * self.group.block_bytes))
         if self.devices[0].platform == "cpu":
             G, S = self.group.block_shape
             fits = min(fits, max(1, int(CPU_BATCH_STEPS / (self.group.cost * G * S))))
@@ -170,16 +176,6 @@ class Program:
     @property
     def blocks_per_call(self) -> int:
         return self.blocks_per_device * len(self.devices)
-
-    @property
-    def block_bytes(self) -> int:
-        """Memory of one block: carry, its copy inside the loop, inputs and outputs."""
-        group, blocks = self.group, self.plan.config.measure.blocks
-        per_cell = 8 * (3 * group.dimension * (group.k + 2) + 2 * blocks * (group.k + 1) + 4 * group.k + 40)
-        if self.plan.config.measure.also:
-            per_cell += 2 * 10_000  # coverage's boxes
-        G, S = group.block_shape
-        return G * S * per_cell
 
     def start(self, blocks: Sequence[Block]) -> Running:
         """Begin to compute up to `blocks_per_call` blocks, and come back before they are done."""
@@ -201,7 +197,7 @@ class Program:
         system, dtype = self.plan.system, self.plan.config.backend.dtype
         names = list(system.draw_axes)
         one_by_one = [{name: int(block.draws[name][g]) for name in names} for g in range(self.group.block_shape[0])]
-        draws = [system.draw(**axes) for axes in one_by_one]
+        draws = [self._draw(**axes) for axes in one_by_one]
         states = [
             system.initial_states(draw, axes, {name: values[g] for name, values in block.lanes.items()})
             for g, (draw, axes) in enumerate(zip(draws, one_by_one, strict=True))
@@ -210,6 +206,11 @@ class Program:
         rounded = {name: values.astype(dtype) for name, values in exact.items()}
         parameters = {name: block.lanes[name].astype(dtype) for name in system.parameters}
         return rounded, parameters, np.stack(states).transpose(0, 2, 1).astype(dtype), exact
+
+    @cached_property
+    def _draw(self) -> Callable[..., Any]:
+        """`system.draw`, remembered from one block to the next: they share draws when the lanes are many."""
+        return lru_cache(maxsize=1024)(self.plan.system.draw)
 
     @cached_property
     def _sharding(self) -> NamedSharding:

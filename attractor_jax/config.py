@@ -184,11 +184,11 @@ class BackendConfig(_Section):
     dtype: Literal["float64", "float32"]
     batch: int | Literal["auto"]
     devices: int | Literal["all"]
-    memory: float
+    memory: float | Literal["auto"]
 
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, batch=1, devices=1)
-        if self.memory <= 0:
+        if not isinstance(self.memory, str) and self.memory <= 0:
             raise ConfigError(f"{prefix}memory", "must be above 0 (GiB)", self.memory)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 BLOCKS = 20
 ALIGNMENT_STEPS = 500
-LONGEST_PERIOD = 1024
 
 
 def default_renormalise_every(k: int, D: int, rotates: bool) -> int:

@@ -86,7 +86,7 @@ def _count(given: Any) -> int:
     """How many values an axis would take; what cannot be read counts as one, and is refused when it is read."""
     if isinstance(given, Mapping):
         given = given.get("num")
-        return given if isinstance(given, int) and given > 0 else 1
+        return int(given) if isinstance(given, int | float) and 1 <= given < float("inf") else 1
     return max(len(given), 1) if isinstance(given, Sequence) and not isinstance(given, str) else 1
 
 

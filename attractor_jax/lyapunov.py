@@ -125,13 +125,14 @@ def begin(
     """
 
     def start(_: Any, x: Array) -> Measurement:
+        # Sums are float64 wherever JAX has it, whatever the state is: in float32, millions of terms drown.
         return Measurement(
             state=x,
             frame=jnp.asarray(first_frame(x.shape[0], k, x.dtype)),
-            growth=jnp.zeros(k, x.dtype),
-            block_growth=jnp.zeros((blocks, k), x.dtype),
-            log_determinant=jnp.zeros((), x.dtype),
-            block_log_determinant=jnp.zeros(blocks, x.dtype),
+            growth=jnp.zeros(k, float),
+            block_growth=jnp.zeros((blocks, k), float),
+            log_determinant=jnp.zeros((), float),
+            block_log_determinant=jnp.zeros(blocks, float),
             log_det_min=jnp.full((), jnp.inf, x.dtype),
             observations={},
             step=jnp.zeros((), jnp.int32),

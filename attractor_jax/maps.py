@@ -7,7 +7,7 @@ A map is any callable `state -> state` on arrays of shape (D,). Three things mor
   Jacobian is applied by `jax.jvp`.
 * `orthonormal_tangent(state, frame) -> (state, frame, logarithms, determinant)`: the same for a whole frame (k = D),
   made orthonormal again in the step, where the map knows a cheaper or more accurate way than Gram-Schmidt.
-* `nonsingular`: True where the derivative can vanish by underflow only. It tells an underflow from a superstable orbit.
+* `nonsingular`: true where the derivative can vanish by underflow only. It tells an underflow from a superstable orbit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from attractor_jax.companion import rotate_frame
 from attractor_jax.draws import article_draw, gaussian_draw, initial_history
@@ -58,8 +58,12 @@ class DelayNetwork:
     s: Float[Array, ""]
     seed: Any = None  # uint32; a leaf like the others, so that a new seed compiles nothing
 
-    nonsingular: ClassVar[bool] = True
     family: ClassVar[str]
+
+    @property
+    def nonsingular(self) -> Bool[Array, ""]:
+        """sech^2 never vanishes, so the derivative does only where s = 0 switches the network off."""
+        return jnp.asarray(self.s != 0)
 
     def delays(self) -> Float[Array, "N D"]:
         """The weights on the past outputs, without a bias."""

@@ -55,6 +55,7 @@ class Group:
         renormalise_every: steps between orthonormalisations.
         cost: of one cell, in steps of the reference network.
         blocks_per_part: whole blocks in one file.
+        block_bytes: memory that one block takes on a device, about: carry, its copy in the loop, inputs and outputs.
     """
 
     static: dict[str, int]
@@ -69,6 +70,7 @@ class Group:
     renormalise_every: int
     cost: float
     blocks_per_part: int
+    block_bytes: int
 
     @property
     def n_cells(self) -> int:
@@ -289,9 +291,9 @@ def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: in
     every = measure.renormalise_every
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
-    bytes_per_cell = 8 * D * (k + 2)
+    carry_bytes = 8 * D * (k + 2)
     n_cells = shape.n_draws * shape.n_lanes
-    in_block = min(BLOCK_BYTES // bytes_per_cell, n_cells // FEWEST_BLOCKS)
+    in_block = min(BLOCK_BYTES // carry_bytes, n_cells // FEWEST_BLOCKS)
     in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
     # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)
@@ -308,6 +310,7 @@ def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: in
         renormalise_every=every,
         cost=cost,
         blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
+        block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
     )
 
 
@@ -320,6 +323,11 @@ def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig,
     plain = measure.transient + measure.longest_period
     measured = measure.align + measure.steps
     return (plain * operations + measured * (operations + tangents + 60.0)) / REFERENCE_OPERATIONS
+
+
+def _bytes_per_cell(D: int, k: int, measure: MeasureConfig) -> int:
+    boxes = 2 * 10_000 if "coverage" in measure.also else 0
+    return 8 * (3 * D * (k + 2) + 2 * measure.blocks * (k + 1) + 4 * k + 40) + boxes
 
 
 def _block(group: Group, index: int) -> Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,9 +15,26 @@ from attractor_jax.iterate import Lift, repeat, single
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Recurrence:
+    """What a search for the first return found.
+
+    Attributes:
+        period: (), steps to the first return, 1 for a fixed point, 0 if there was none.
+        tolerance: (), how near counted as back, absolute.
+        amplitude: (), range of the first component over the search. Where it has shrunk since the measurement the
+            orbit is still approaching something.
+    """
+
+    period: Int[Array, ""]
+    tolerance: Float[Array, ""]
+    amplitude: Float[Array, ""]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Search:
-    """A search for the first return, under way: where it is, what it must come back to, how near, since when, and
-    what it found.
+    """A search for the first return, under way: where it is, what it must come back to, how near, since when, what it
+    found, and between which values it has been.
     """
 
     state: Float[Array, "D"]
@@ -25,31 +42,39 @@ class Search:
     tolerance: Float[Array, ""]
     step: Int[Array, ""]
     period: Int[Array, ""]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
 
 
-def find_period(
-    map_: Any, state: Any, *, longest: int, tolerance: float | None = None, lift: Lift = single
-) -> tuple[Any, Any]:
-    """Smallest period p <= `longest` of the orbit through `state`, or 0, and the absolute tolerance used.
+def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None = None, lift: Lift = single) -> Any:
+    """The `Recurrence` of the orbit through `state`: the smallest period p <= `longest`, or 0.
 
     The whole state is compared (for delay networks: all D past outputs), in the maximum norm, with `tolerance` times
-    max(1, |state|). A fixed point has period 1. Too small a tolerance misses cycles that the orbit is still
-    approaching; too large a one takes a slow walk along a closed curve for a fixed point. `longest` too small calls
-    long cycles aperiodic.
+    max(1, |state|). Too small a tolerance misses cycles that the orbit is still approaching; too large a one takes a
+    slow walk along a closed curve for a fixed point, which shows in the amplitude. `longest` too small calls long
+    cycles aperiodic.
     """
 
     def start(_: Any, x: Array) -> Search:
         relative = default_tolerance(x.dtype.name) if tolerance is None else tolerance
         near = relative * jnp.maximum(1, jnp.max(jnp.abs(x)))
         none = jnp.zeros((), jnp.int32)
-        return Search(x, x, near.astype(x.dtype), none, none)
+        return Search(x, x, near.astype(x.dtype), none, none, x[0], x[0])
 
-    def step(m: Any, search: Search) -> Search:
-        x = m(search.state)
+    def step(map_: Any, search: Search) -> Search:
+        x = map_(search.state)
         now = search.step + 1
         back = jnp.max(jnp.abs(x - search.target)) <= search.tolerance
-        period = jnp.where((search.period == 0) & back, now, search.period)
-        return Search(x, search.target, search.tolerance, now, period)
+        return replace(
+            search,
+            state=x,
+            step=now,
+            period=jnp.where((search.period == 0) & back, now, search.period),
+            low=jnp.minimum(search.low, x[0]),
+            high=jnp.maximum(search.high, x[0]),
+        )
 
-    search = repeat(lift(step), map_, lift(start)(map_, state), times=longest)
-    return search.period, search.tolerance
+    def found(_: Any, search: Search) -> Recurrence:
+        return Recurrence(search.period, search.tolerance, search.high - search.low)
+
+    return lift(found)(map_, repeat(lift(step), map_, lift(start)(map_, state), times=longest))

@@ -11,7 +11,12 @@ from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, summarise_spect
 
 REGIMES = ("fixed_point", "periodic", "quasiperiodic", "chaotic", "hyperchaotic", "unsettled", "diverged")
 CHAOTIC_REGIMES = ("chaotic", "hyperchaotic")
-SUM_RULE_LIMIT = 1e-6
+SUM_RULE_LIMIT = {"float64": 1e-6, "float32": 1e-4}
+# An orbit that shrinks below this share of the range that it was measured over is still approaching something.
+SHRUNK = 0.9
+# Late half minus early half of lambda_1, in standard errors. In a settled orbit its own error is two of them; where
+# chaos ends half-way it is nine.
+MOST_DRIFT = 6.0
 # A step whose determinant is smaller than eps^(5/3) can turn the last directions of a frame into rounding noise without
 # breaking the sum rule. Measured on cycles at s = 8 against their exact multipliers: all 4 wrong tails of 146 lay below
 # eps^1.9, and eps^(5/3) flags under 1 % of the cells of a sweep up to s = 8.
@@ -23,12 +28,17 @@ _NEEDED = (
     "status",
     "lambda_1",
     "lambda_1_se",
+    "lambda_1_drift",
     "exponents",
     "exponents_se",
     "sum_rule_residual",
     "log_det_min",
     "dtype",
     "period",
+    "period_tolerance",
+    "amplitude",
+    "y_min",
+    "y_max",
 )
 
 
@@ -37,24 +47,29 @@ def classify(
     *,
     standard_errors: float = STANDARD_ERRORS,
     floor: float = ZERO_FLOOR,
-    sum_rule_limit: float = SUM_RULE_LIMIT,
+    sum_rule_limit: float | None = None,
+    shrunk: float = SHRUNK,
+    most_drift: float = MOST_DRIFT,
 ) -> pd.DataFrame:
     """A copy of a table of cells with the regime of each, and with the numbers that depend on what counts as zero.
 
     With tol = max(`standard_errors` x standard error, `floor` / steps), for each exponent its own, the first line
     that holds decides:
 
-        status is "diverged"                                   diverged
-        period == 1                                            fixed_point
-        period > 1                                             periodic
-        lambda_1 is NaN                                        unsettled
-        lambda_1 > tol, two or more exponents above theirs     hyperchaotic
-        lambda_1 > tol                                         chaotic
-        |lambda_1| <= tol                                      quasiperiodic
-        lambda_1 < -tol                                        unsettled (contracting, yet no recurrence found: still
-        on its way, or a
-                                                               cycle longer than the search)
+        status is "diverged"                                      diverged
+        amplitude <= sqrt(period_tolerance)                       fixed_point
+        period > 1                                                periodic
+        lambda_1 is NaN                                           unsettled
+        lambda_1 > tol, |drift| > `most_drift` standard errors    unsettled (chaos that began or ended on the way)
+        lambda_1 > tol, two or more exponents above theirs        hyperchaotic
+        lambda_1 > tol                                            chaotic
+        lambda_1 < -tol                                           unsettled (no recurrence yet, or a longer cycle)
+        dimension is 1, or the amplitude has shrunk               unsettled (a slow approach)
+        otherwise: |lambda_1| <= tol                              quasiperiodic
 
+    The amplitude is that of the search for a period, after the measurement; it has shrunk when it is below `shrunk`
+    times y_max - y_min. A slow spiral into a fixed point has a lambda_1 within the zero range and comes back to within
+    the tolerance before it is there: without the amplitude it would pass for a closed curve, or for a cycle.
     Recurrence comes before exponents, because a cycle next to a bifurcation has zero exponents as well. Those are its
     `neutral_dimension`; it is no torus, and its `n_zero` is 0. "Chaotic" means chaotic within the steps measured:
     long chaotic transients are common.
@@ -65,7 +80,11 @@ def classify(
             chaotic by chance.
         floor: nats; an exponent must lie `floor` / steps from zero. Below about 2, closed curves are called chaotic
             or unsettled.
-        sum_rule_limit: nats per step; larger residuals flag the spectrum. Below about 1e-9 rounding alone is flagged.
+        sum_rule_limit: nats per step; larger residuals flag the spectrum; 1e-6, or 1e-4 for cells in float32, if None.
+            Below about 1e-9 rounding alone is flagged.
+        shrunk: share. Near 1, closed curves with a slow modulation are called unsettled; too small, slow spirals are
+            called closed curves.
+        most_drift: standard errors. Below about 6, settled chaos is called unsettled by chance.
 
     Returns:
         The table with these columns added, or made anew:
@@ -86,16 +105,26 @@ def classify(
     missing = [name for name in _NEEDED if name not in df.columns]
     if missing:
         raise ValueError(f"`df` must have the columns of a table of cells, got one without {', '.join(missing)}")
-    thresholds = {"standard_errors": standard_errors, "floor": floor, "sum_rule_limit": sum_rule_limit}
+    thresholds = {
+        "standard_errors": standard_errors,
+        "floor": floor,
+        "sum_rule_limit": sum_rule_limit,
+        "shrunk": shrunk,
+        "most_drift": most_drift,
+    }
     for name, threshold in thresholds.items():
-        if not threshold >= 0:
+        if threshold is not None and not threshold >= 0:
             raise ValueError(f"`{name}` must be a number >= 0, got {threshold}")
 
     steps = df["steps"].to_numpy(np.int64)
     lambda_1 = _numbers(df["lambda_1"])
     period = np.nan_to_num(_numbers(df["period"]))
     diverged = df["status"].isin(["diverged"]).to_numpy(bool)
-    recurrent = (period > 0) & ~diverged
+    amplitude = _numbers(df["amplitude"])
+    still = amplitude <= np.sqrt(_numbers(df["period_tolerance"]))
+    shrinking = amplitude < shrunk * (_numbers(df["y_max"]) - _numbers(df["y_min"]))
+    drifting = np.abs(_numbers(df["lambda_1_drift"])) > most_drift * _numbers(df["lambda_1_se"])
+    recurrent = (still | (period > 1)) & ~diverged
     spectra = summarise_spectra(
         df["exponents"].to_numpy(object),
         df["exponents_se"].to_numpy(object),
@@ -109,12 +138,12 @@ def classify(
     regime = np.select(
         [
             diverged,
-            period == 1,
+            still,
             period > 1,
-            np.isnan(lambda_1),
+            np.isnan(lambda_1) | ((lambda_1 > tolerance) & drifting),
             (lambda_1 > tolerance) & (spectra.n_positive >= 2),
             lambda_1 > tolerance,
-            np.abs(lambda_1) <= tolerance,
+            (np.abs(lambda_1) <= tolerance) & (df["dimension"].to_numpy() > 1) & ~shrinking,
         ],
         [REGIMES.index(name) for name in (
             "diverged", "fixed_point", "periodic", "unsettled", "hyperchaotic", "chaotic", "quasiperiodic"
@@ -134,7 +163,11 @@ def classify(
     table["entropy_bound"] = np.where(there, spectra.entropy_bound, np.nan)
     residual = _numbers(df["sum_rule_residual"])  # NaN where k < D
     drowned = _numbers(df["log_det_min"]) < df["dtype"].astype(str).map(DROWNED).to_numpy(float)
-    table["spectrum_flagged"] = (residual > sum_rule_limit) | (~np.isnan(residual) & drowned)
+    if sum_rule_limit is None:
+        limit = df["dtype"].astype(str).map(SUM_RULE_LIMIT).to_numpy(float)
+    else:
+        limit = sum_rule_limit
+    table["spectrum_flagged"] = (residual > limit) | (~np.isnan(residual) & drowned)
     return table
 
 

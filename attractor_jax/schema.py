@@ -54,6 +54,7 @@ RESULTS = (
 RECURRENCE = (
     Column("period", "int", "steps", "smallest period of the whole state, 1 = fixed point, 0 = none found"),
     Column("period_tolerance", "float", "", "how near counted as back, maximum norm"),
+    Column("amplitude", "float", "", "range of y over the search for a period, after the measurement"),
 )
 
 

@@ -65,14 +65,19 @@ class RunDirectory:
 
     def _check_parts(self) -> set[int]:
         """Indices of the parts that are there, each of them read as far as its metadata."""
-        expected = {part.file: part.index for part in self.plan.parts()}
+        expected = {part.file: part for part in self.plan.parts()}
         done = set()
         for path in sorted((self.path / CELLS).iterdir()):
             if path.name not in expected:
                 raise TableError(f"{path} is no part of this plan: move it away and run again")
             about = read_part_metadata(path)
-            if about["plan"] != self.plan.hash or about["part"] != expected[path.name]:
+            part = expected[path.name]
+            if (about["plan"], about["part"]) != (self.plan.hash, part.index):
                 raise TableError(f"{path} belongs to another plan ({about['plan']}): move it away and run again")
+            if about.get("rows") != part.n_cells:
+                raise TableError(
+                    f"{path} must have {part.n_cells} rows, got {about.get('rows')}: move it away and run again"
+                )
             done.add(about["part"])
         return done
 
@@ -215,7 +220,8 @@ def _read_one(run: Path, thresholds: Mapping[str, Any]) -> pd.DataFrame:
         try:
             tables.append(pq.ParquetFile(path).read())
         except (OSError, pa.ArrowException) as error:
-            raise TableError(f"{path} is damaged ({str(error).splitlines()[0]})") from None
+            reason = str(error).splitlines()[0]
+            raise TableError(f"{path} is damaged ({reason}): move it away and run the sweep again") from None
     if not tables:
         raise TableError(f"{run} has no finished part yet")
     if len(parts) < about["parts"]:

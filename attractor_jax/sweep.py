@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from attractor_jax import measures
+from attractor_jax.backend import memory_budget
 from attractor_jax.batch import Program, Running
 from attractor_jax.plan import Block, Group, Part, Plan
 from attractor_jax.provenance import commit
@@ -36,7 +37,8 @@ def run_sweep(
         plan: what to compute.
         directory: the plan's run directory; `directory.done` says which parts exist.
         devices: where; how many there are changes no number.
-        progress: called after each batch with the cells and the network-steps that it finished.
+        progress: called after each batch with the cells and the network-steps that it finished, and with zeros while
+            one is waited for.
 
     Raises:
         OSError: a part cannot be written. Those before it are safe.
@@ -54,7 +56,7 @@ def run_sweep(
         if part.index in directory.done:
             continue
         if program is None or program.group is not part.group:
-            program = Program(plan, part.group, devices, backend.memory * 2**30, backend.batch)
+            program = Program(plan, part.group, devices, memory_budget(backend, devices), backend.batch)
         began = time.perf_counter()
         table = compute_part(plan, part, program, progress)
         directory.write(part, table, {**provenance, "seconds": round(time.perf_counter() - began, 3)})
@@ -70,6 +72,9 @@ def compute_part(plan: Plan, part: Part, program: Program, progress: Progress = 
     def collect(running: Running) -> None:
         # The closed forms are computed here, while the devices are busy with the next batch.
         closed = [_closed_form(plan, block, draws) for block, draws in zip(running.blocks, running.draws, strict=True)]
+        while not running.ready():  # in Python and not in JAX, where a signal would not be heard
+            time.sleep(0.01)
+            progress(0, 0.0)
         computed = running.columns()
         for i, block in enumerate(running.blocks):
             one = {name: values[i] for name, values in computed.items()}

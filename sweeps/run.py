@@ -141,13 +141,12 @@ _asked_to_stop: list[int] = []
 
 
 def _ask_to_stop(number: int, frame: object) -> None:
-    """Ctrl-C and SIGTERM are heard between two batches; a second one at once.
+    """Ctrl-C and SIGTERM are heard while a batch is waited for; a second one ends the process as it would any other.
 
     An exception out of nowhere, in the middle of the import of a compiled library, can end in a crash.
     """
-    if _asked_to_stop:
-        raise KeyboardInterrupt(number)
     _asked_to_stop.append(number)
+    signal.signal(number, signal.SIG_DFL)
 
 
 def _stop_if_asked() -> None:
@@ -206,7 +205,10 @@ def _describe(plan: Plan) -> None:
             f"k={group.k}, orthonormalised every {_counted(group.renormalise_every, 'step')}"
         )
     used = cores if config.backend.devices == "all" else min(cores, config.backend.devices)
-    print(f"compilations: {len(plan.groups)}; memory: at most {config.backend.memory:g} GiB for a batch")
+    budget = config.backend.memory if isinstance(config.backend.memory, str) else f"{config.backend.memory:g} GiB"
+    largest = max(group.block_bytes for group in plan.groups) / 2**20
+    print(f"compilations: {len(plan.groups)}")
+    print(f"memory: about {largest:.3g} MiB a block at the most, as many at once as fit into backend.memory={budget}")
     print(f"time: about {plan.seconds(used):,.0f} s on {used} CPU cores (rough)")
 
 

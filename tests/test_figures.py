@@ -59,7 +59,9 @@ def run(
     head = df[["N", "D", "seed", "replicate", "s"]].assign(dtype="float64", transient=1000, steps=2000, status="ok")
     head.insert(0, "cell_id", np.arange(len(df)))
     rest = df[["dimension", "lambda_1", "exponents", "exponents_se", "period", "s_critical"]]
-    return pd.concat([head, rest.assign(lambda_1_se=1e-5, sum_rule_residual=1e-12, log_det_min=-5.0)], axis=1)
+    rest = rest.assign(lambda_1_se=1e-5, lambda_1_drift=0.0, sum_rule_residual=1e-12, log_det_min=-5.0)
+    rest = rest.assign(period_tolerance=1e-9, amplitude=np.where(rest["period"] == 1, 0.0, 1.0), y_min=-0.5, y_max=0.5)
+    return pd.concat([head, rest], axis=1)
 
 
 def failed(df: pd.DataFrame, which: np.ndarray | pd.Series, status: str = "underflow") -> pd.DataFrame:
@@ -68,6 +70,7 @@ def failed(df: pd.DataFrame, which: np.ndarray | pd.Series, status: str = "under
     df.loc[which, "status"] = status
     df.loc[which, "lambda_1"] = np.nan
     df.loc[which, "period"] = 0
+    df.loc[which, "amplitude"] = 1.0
     df["exponents"] = df["exponents"].where(~np.asarray(which, bool), nothing)
     return df
 
@@ -212,7 +215,9 @@ def test_failed_censored_and_flagged_cells_are_counted_not_hidden() -> None:
     df = failed(run(N=(2, 4)), run(N=(2, 4))["s"] > 5)
     df.loc[0, "sum_rule_residual"] = 1.0
     figure = phase_diagram.draw(classify(df))
-    assert "Not resolved: 12 underflow (11.1 % of cells). 1 spectra flagged by the sum rule." in caption(figure)
+    assert "Not resolved: 12 underflow (11.1 % of cells). 1 spectra with untrustworthy last exponents." in caption(
+        figure
+    )
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch() == style.FAILED_HATCH]
     assert len(hatched) == 2  # the last s of both N
     cut = phase_diagram.draw(classify(run(N=(2, 4), k=1)), value="kaplan_yorke")

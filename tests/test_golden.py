@@ -10,6 +10,7 @@ from runs import plan_of, sweep
 from truths import NETWORKS, Network
 
 import attractor_jax as aj
+from attractor_jax.draws import article_draw
 
 ARTICLE = ("A", "B", "C")  # called there limit cycle, torus and chaos; all three are closed curves
 
@@ -81,3 +82,20 @@ def test_spectra_with_a_drowned_tail_are_flagged(tmp_path: Path) -> None:
     df = aj.read_run(sweep(plan_of("system=uniform", f"grid.cells={deep}", *short), tmp_path))
     assert (df["sum_rule_residual"] < 1e-9).all()
     assert df.set_index("seed")["spectrum_flagged"].to_dict() == {50: True, 69: True, 70: False, 75: True, 89: True}
+
+
+def test_slow_spirals_below_s_critical_are_no_closed_curves(tmp_path: Path) -> None:
+    """The origin attracts all of them, and at these distances so slowly that lambda_1 is within the zero range."""
+    seeds = list(range(12))
+    critical = aj.s_critical(*map(np.stack, zip(*[article_draw(seed, 4, 8) for seed in seeds], strict=True)))
+    for below, settled in (
+        (1e-2, {"fixed_point"}),
+        (3e-3, {"fixed_point", "unsettled"}),
+        (1e-3, {"fixed_point", "unsettled"}),
+    ):
+        cells = ", ".join(
+            f"{{seed: {seed}, N: 4, D: 8, s: {s * (1 - below)}}}" for seed, s in zip(seeds, critical.s, strict=True)
+        )
+        df = aj.read_run(sweep(plan_of("system=uniform", f"grid.cells=[{cells}]", "measure.k=1"), tmp_path))
+        assert (df["origin_radius"] < 1).all()
+        assert set(df["regime"]) <= settled

@@ -31,7 +31,12 @@ def cell(exponents: list[float] | None, *, error: float = 1e-6, **columns: Any) 
         "exponents_se": None if exponents is None else np.full(len(exponents), error),
         "sum_rule_residual": 1e-12,
         "log_det_min": -5.0,
+        "lambda_1_drift": 0.0,
         "period": 0,
+        "period_tolerance": 1e-9,
+        "amplitude": 0.0 if columns.get("period") == 1 else 1.0,
+        "y_min": -0.5,
+        "y_max": 0.5,
     }
     return row | columns
 
@@ -220,7 +225,12 @@ def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
             "dtype": "float64",
             "sum_rule_residual": 1e-9,
             "log_det_min": -5.0,
+            "lambda_1_drift": 0.0,
             "period": 0,
+            "period_tolerance": 1e-9,
+            "amplitude": 1.0,
+            "y_min": -0.5,
+            "y_max": 0.5,
         }
     )
     start = time.process_time()
@@ -228,3 +238,29 @@ def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
     # Some 0.5 s on one core; a loop over rows with a few NumPy calls each takes 5 s and more.
     assert time.process_time() - start < 4
     assert labelled["n_positive"].sum() == np.sum(np.array(spectra) > 3e-3)
+
+
+@pytest.mark.parametrize(
+    ("columns", "regime"),
+    [
+        ({"amplitude": 0.95}, "quasiperiodic"),
+        ({"amplitude": 0.85}, "unsettled"),  # still shrinking: a slow spiral, not a closed curve
+        ({"amplitude": 1e-5}, "fixed_point"),  # there, to within what the tolerance resolves
+        ({"amplitude": 1e-5, "period": 47}, "fixed_point"),  # a spiral that re-enters the tolerance is no cycle
+        ({"amplitude": 1e-3, "period": 47}, "periodic"),
+        ({"amplitude": 1e-2, "period": 1}, "quasiperiodic"),  # a step within the tolerance, on a walk that goes on
+        ({"dimension": 1}, "unsettled"),  # a closed curve needs two dimensions
+    ],
+)
+def test_a_slow_approach_is_told_from_what_it_approaches(columns: dict[str, Any], regime: str) -> None:
+    near_zero = cell([1e-7], error=1e-8, y_min=-columns.get("amplitude", 1.0), y_max=0.0) | columns
+    if columns.get("amplitude") in (0.95, 0.85):
+        near_zero |= {"y_min": -0.5, "y_max": 0.5}
+    assert only(near_zero)["regime"] == regime
+
+
+def test_chaos_that_ended_on_the_way_is_unsettled() -> None:
+    # Half a run at 0.1 and half at 0: the drift is 8.7 standard errors, with 20 blocks.
+    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.1))["regime"] == "unsettled"
+    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.04))["regime"] == "chaotic"
+    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.04), most_drift=2.0)["regime"] == "unsettled"

@@ -37,7 +37,7 @@ class OutputStatistics:
 
     def init(self, map_: Any, state: Array) -> Sums:
         y = state[0]
-        zero = jnp.zeros_like(y)
+        zero = jnp.zeros((), float)  # float64 where JAX has it: in float32, millions of terms drown
         return Sums(y, zero, zero, jnp.full_like(y, jnp.inf), jnp.full_like(y, -jnp.inf))
 
     def step(self, carry: Sums, map_: Any, state: Array) -> Sums:
