@@ -145,8 +145,8 @@ def _stack(ax: Axes, df: pd.DataFrame, x: str, scale: style.Scale, level: float,
     known = (chaos["value"].notna() & (chaos["n_seeds"] > 1)).to_numpy()
     edge, low, high = (chaos[name].to_numpy()[known] for name in ("value", "low", "high"))
     # A pale line under each dark one, because the bars stand on dark and on light regimes.
-    ax.vlines(at[known], low, high, color="white", linewidth=2.0, zorder=3)
-    ax.vlines(at[known], low, high, color=style.INK, linewidth=0.8, zorder=4)
+    ax.vlines(at[known], low, high, color="white", linewidth=2.0, zorder=3, clip_on=False)
+    ax.vlines(at[known], low, high, color=style.INK, linewidth=0.8, zorder=4, clip_on=False)
     if known.any():
         ax.plot(at[known], edge, "o", color=style.INK, markersize=2.2, zorder=5, clip_on=False)
         label = "share of chaos,\nwith interval"
@@ -178,7 +178,9 @@ def _mark_s_critical(top: Axes, bottom: Axes, df: pd.DataFrame, scale: style.Sca
     told = f"mean s_critical = {mean:.3g}, over {len(critical):,} {'network' if len(critical) == 1 else 'networks'}"
     told += f", {never:,} of which never lose stability and are not in the mean." if never else "."
     left, right = scale.positions[[0, -1]]
-    low, high = np.clip(np.quantile(critical, [0.1, 0.9], method="inverted_cdf"), left, right)
+    low, high = np.quantile(critical, [0.1, 0.9], method="inverted_cdf")
+    told += "" if left <= low and high <= right else " The bar ends with the axis."
+    low, high = np.clip([low, high], left, right)
     if scale.kind == "even" or not left <= mean <= right:
         return ["Not drawn: " + told]
     for ax, zorder in ((top, 6), (bottom, 2)):
@@ -255,6 +257,8 @@ def _over_two_axes(
     clusters = cluster_column(df)
     per_point = _counted(table["n_cells"], "cell")
     seeds = f", {_counted(table['n_seeds'], clusters)}" if clusters and clusters not in (x, y) else ""
+    if value == "lambda_1":
+        notes = ["The colours below and above 0 have scales of their own.", *notes]
     captions.caption(figure, df, [x, y], [f"{per_point}{seeds} at each point.", captions.censored_note(table), *notes])
     return figure
 

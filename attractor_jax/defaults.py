@@ -1,4 +1,8 @@
-"""Numerical choices that were measured once, and that a plan needs before jax is imported."""
+"""Numerical choices that were measured once, and that a plan needs before jax is imported.
+
+What a sweep uses stands in conf/measure/standard.yaml; BLOCKS and ALIGNMENT_STEPS are what the library's functions do
+when a person calls them without saying.
+"""
 
 from __future__ import annotations
 

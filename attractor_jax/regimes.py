@@ -16,7 +16,7 @@ SUM_RULE_LIMIT = {"float64": 1e-6, "float32": 1e-4}
 SHRUNK = 0.9
 # Late half minus early half of lambda_1, in standard errors. In a settled orbit its own error is two of them; where
 # chaos ends half-way it is nine.
-MOST_DRIFT = 6.0
+MOST_DRIFT = 8.0
 # A step whose determinant is smaller than eps^(5/3) can turn the last directions of a frame into rounding noise without
 # breaking the sum rule. Measured on cycles at s = 8 against their exact multipliers: all 4 wrong tails of 146 lay below
 # eps^1.9, and eps^(5/3) flags under 1 % of the cells of a sweep up to s = 8.
@@ -84,7 +84,7 @@ def classify(
             Below about 1e-9 rounding alone is flagged.
         shrunk: share. Near 1, closed curves with a slow modulation are called unsettled; too small, slow spirals are
             called closed curves.
-        most_drift: standard errors. Below about 6, settled chaos is called unsettled by chance.
+        most_drift: standard errors. Below about 7, settled chaos is called unsettled by chance.
 
     Returns:
         The table with these columns added, or made anew:

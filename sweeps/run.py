@@ -39,6 +39,12 @@ def main() -> None:
         sys.exit(_say("config error", error, 2))
     except KeyboardInterrupt as stop:
         sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
+    except SystemExit:
+        if _asked_to_stop:  # JAX would not let the interpreter end before the batch under way
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(128 + _asked_to_stop[0])
+        raise
 
 
 def checked(arguments: list[str]) -> list[str]:

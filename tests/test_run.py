@@ -169,6 +169,17 @@ def test_a_sweep_that_is_stopped_before_it_began_says_so_too(start: Start, tmp_p
     assert ended == 143 and err.splitlines()[-1].startswith("stopped: ")
 
 
+def test_a_batch_of_minutes_does_not_keep_a_sweep_that_is_stopped(start: Start, tmp_path: Path) -> None:
+    process = start("name=long", "grid.seed=0", "grid.s=2", "measure.steps=2e8", "measure.k=1", f"output={tmp_path}")
+    wait_for("manifest.json", tmp_path, process)
+    time.sleep(6)  # compiled, and in the middle of it
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    ended, _, err = finish(process)
+    assert ended == 143 and err.splitlines()[-1].startswith("stopped: 0 of 1 parts are safe")
+    assert time.monotonic() - began < 5
+
+
 def test_a_full_disk_gets_one_line(start: Start, tmp_path: Path, uninterrupted: Path) -> None:
     """`uninterrupted` has filled the cache: nothing but the part is left to be written."""
     smallest = min(path.stat().st_size for path in uninterrupted.rglob("part-*"))
@@ -191,7 +202,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(start: Start, tmp_pa
     assert "9,216 cells in 24 parts, float64" in out
     assert f"run directory {tmp_path}/results/neurons_and_delays/" in out
     assert out.count("draws x") == 24 and "N=16, D=64: 384 cells in" in out
-    assert "compilations: 24; memory: at most 0.5 GiB" in out
+    assert "compilations: 24\n" in out and "as many at once as fit into backend.memory=0.5 GiB" in out
     assert "time: about" in out and " s on " in out
     assert list(tmp_path.iterdir()) == []
 
