@@ -727,7 +727,7 @@ def numba_lanes(
 @functools.cache
 def _lyapax_sweep(k: int, transient: int, steps: int) -> Callable[..., Any]:
     try:
-        from lyapax.sweep import sweep_lyapunov_spectrum
+        from lyapax.sweep import sweep_lyapunov_spectrum  # pyright: ignore[reportMissingImports]  (the extra `peers`)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("the rival lyapax needs the extra `peers`: pip install -e '.[peers]'") from error
     import jax
