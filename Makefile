@@ -25,10 +25,6 @@ help:
 	$(INSTALL) --editable '.[dev]'
 	touch $@
 
-.venv/installed-peers: .venv/installed-tests
-	$(INSTALL) --editable '.[dev,peers]'
-	touch $@
-
 sweep: .venv/installed
 	@run=$$($(BIN)/python -m sweeps.run experiment=$(EXPERIMENT) | tail -n 1)
 	picture=$$($(BIN)/python -m analysis.phase_diagram "$$run" | tail -n 1)
@@ -46,7 +42,7 @@ test-slow: .venv/installed-tests
 	$(BIN)/pytest -m slow
 
 # Network-steps per second beside the rivals.
-benchmark: .venv/installed-peers
+benchmark: .venv/installed-tests
 	$(BIN)/python -m benchmarks.throughput
 
 clean:

@@ -29,7 +29,7 @@ from attractor_jax.recurrence import find_period
 from attractor_jax.schema import STATUSES
 from attractor_jax.systems import System
 
-# A batch on a CPU is cut to about this many seconds, so that the progress bar moves and Ctrl-C is heard.
+# Steps of the reference network in one batch of a CPU device: about a second of work, so that the progress bar moves.
 CPU_BATCH_STEPS = 20e6
 
 
