@@ -66,6 +66,8 @@ def _convert(key: str, value: Any, annotation: Any) -> Any:
             raise ConfigError(key, f"must be {a_list(choices)}", value)
         return value
     if get_origin(annotation) in (types.UnionType, typing.Union):
+        if value is None and type(None) in get_args(annotation):
+            return None
         words = [a for a in get_args(annotation) if get_origin(a) is Literal]
         for word in words:
             if isinstance(value, str) and value in get_args(word):
@@ -74,7 +76,7 @@ def _convert(key: str, value: Any, annotation: Any) -> Any:
         try:
             return _convert(key, value, other)
         except ConfigError as error:
-            names = a_list([f"'{name}'" for word in words for name in get_args(word)])
+            names = a_list([f"'{name}'" for word in words for name in get_args(word)] or ["null"])
             kind = {int: "an integer", float: "a finite number"}[other]
             raise ConfigError(key, f"must be {kind} or {names}", value) from error
     if annotation is int:
@@ -160,6 +162,13 @@ class MeasureConfig(_Section):
     longest_period: int
     period_tolerance: float | Literal["auto"]
     also: tuple[str, ...]
+    target_se: float | None
+    max_steps: int | None
+
+    @property
+    def adaptive(self) -> bool:
+        """Does a cell go on until its regime is decided?"""
+        return self.max_steps is not None
 
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, transient=0, steps=1, k=1, blocks=2, align=0, renormalise_every=1, longest_period=1)
@@ -175,6 +184,40 @@ class MeasureConfig(_Section):
                 raise ConfigError(f"{prefix}also", f"can have {a_list(measures.OPTIONAL, 'and')}", name)
         if len(set(self.also)) < len(self.also):
             raise ConfigError(f"{prefix}also", "must name each measure once", list(self.also))
+        self._check_rounds(prefix)
+
+    def _check_rounds(self, prefix: str) -> None:
+        if (self.target_se is None) != (self.max_steps is None):
+            lone, other = ("target_se", "max_steps") if self.max_steps is None else ("max_steps", "target_se")
+            raise ConfigError(f"{prefix}{other}", f"must be given where {prefix}{lone} is (measure=adaptive has both)")
+        if self.target_se is None or self.max_steps is None:
+            return
+        if self.target_se <= 0:
+            raise ConfigError(f"{prefix}target_se", "must be above 0 (nats per step)", self.target_se)
+        if self.max_steps < self.steps:
+            must = f"must be at least the steps of the first round, {prefix}steps = {self.steps}"
+            raise ConfigError(f"{prefix}max_steps", must, self.max_steps)
+        if self.max_steps > MOST_STEPS:
+            raise ConfigError(f"{prefix}max_steps", f"must be at most {MOST_STEPS}", self.max_steps)
+        if self.blocks % 4:
+            must = f"must be divisible by 4 where {prefix}max_steps is given: blocks are joined in pairs"
+            raise ConfigError(f"{prefix}blocks", must, self.blocks)
+
+
+@dataclass(frozen=True)
+class TransitionsConfig(_Section):
+    """What is looked for along the swept axis of every network; conf/experiment/transitions.yaml says what each key
+    does.
+    """
+
+    consecutive: int
+    tolerance: float
+    continuation: bool
+
+    def check(self, prefix: str) -> None:
+        _at_least(prefix, self, consecutive=1)
+        if not 0 < self.tolerance < 1:
+            raise ConfigError(f"{prefix}tolerance", "must be between 0 and 1, both excluded", self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -210,6 +253,7 @@ class SweepConfig(_Section):
     system: SystemConfig
     grid: dict[str, Any]
     measure: MeasureConfig
+    transitions: TransitionsConfig | None
     backend: BackendConfig
     plan: PlanConfig
     output: str
@@ -222,7 +266,14 @@ class SweepConfig(_Section):
         Raises:
             ConfigError: the first thing that is wrong.
         """
-        sections = {"system": SystemConfig, "measure": MeasureConfig, "backend": BackendConfig, "plan": PlanConfig}
+        sections: dict[str, type[_Section]] = {
+            "system": SystemConfig,
+            "measure": MeasureConfig,
+            "backend": BackendConfig,
+            "plan": PlanConfig,
+        }
+        if mapping.get("transitions") is not None:
+            sections["transitions"] = TransitionsConfig
         read = {key: sections[key].read(key, value) if key in sections else value for key, value in mapping.items()}
         return cls.read("", read)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from attractor_jax.defaults import ZERO_FLOOR
+
 STANDARD_ERRORS = 3.0
-ZERO_FLOOR = 10.0
 
 # Spectra taken at a time: a few megabytes of temporaries at 16 exponents, whatever the length of the table.
 _ROWS = 65_536
@@ -38,12 +39,14 @@ class Spectra:
     """What the spectra of a table say, one entry a cell; NaN stands for an unknown count.
 
     Attributes:
+        length: (cells,), exponents measured, 0 where there is no spectrum.
         n_positive: (cells,), exponents above their own tolerance. A lower bound where it equals k < D.
         n_zero: (cells,), exponents within their own tolerance.
         kaplan_yorke_dimension, kaplan_yorke_lower: (cells,), as in `KaplanYorke`.
         entropy_bound: (cells,), nats per step.
     """
 
+    length: Int[np.ndarray, "cells"]
     n_positive: Float[np.ndarray, "cells"]
     n_zero: Float[np.ndarray, "cells"]
     kaplan_yorke_dimension: Float[np.ndarray, "cells"]
@@ -197,9 +200,11 @@ def summarise_spectra(
         ValueError: spectra and errors differ in length, or a spectrum is longer than its dimension.
     """
     cells = len(steps)
+    length = np.zeros(cells, np.int64)
     n_positive, n_zero, whole, lower, entropy = (np.full(cells, np.nan) for _ in range(5))
     for rows, (spectra, errors) in spectra_by_length(exponents, standard_errors_of_exponents):
         tolerance = zero_tolerance(errors, steps[rows, None], standard_errors=standard_errors, floor=floor)
+        length[rows] = spectra.shape[1]
         known = ~np.any(np.isnan(spectra), axis=1)
         n_positive[rows] = np.where(known, np.sum(spectra > tolerance, axis=1), np.nan)
         n_zero[rows] = np.where(known, np.sum(np.abs(spectra) <= tolerance, axis=1), np.nan)
@@ -208,7 +213,7 @@ def summarise_spectra(
         entropy[rows] = entropy_bound(spectra, tolerance)
     for column in (whole, lower, entropy):
         column[recurrent] = 0.0
-    return Spectra(n_positive, n_zero, whole, lower, entropy)
+    return Spectra(length, n_positive, n_zero, whole, lower, entropy)
 
 
 def _as_objects(column: Iterable[object]) -> np.ndarray:

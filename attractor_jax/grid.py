@@ -16,6 +16,10 @@ from attractor_jax.systems import Axis, System
 
 # Above this a grid is a slip of the keyboard. Below it a plan takes seconds and a table some tens of gigabytes.
 MOST_CELLS = 100_000_000
+MOST_REFINED = 1000
+
+# Keys of a grid that are no axes.
+SETTINGS = ("cells", "refine")
 
 
 def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -25,9 +29,10 @@ def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Raises:
         ConfigError: an axis that the system does not have, values that it cannot take, an empty or oversized grid.
     """
-    _refuse_unknown(system, [key for key in grid if key != "cells"], "grid.")
+    axes = {key: value for key, value in grid.items() if key not in SETTINGS}
+    _refuse_unknown(system, axes, "grid.")
     # Before any value is made: the slip may be one of many gigabytes.
-    _refuse_oversized(math.prod(_count(value) for value in grid.values()))
+    _refuse_oversized(math.prod(_count(value) for value in axes.values()))
     values = {
         axis.name: _axis_values(axis, f"grid.{axis.name}", grid[axis.name])
         if grid.get(axis.name) is not None
@@ -68,6 +73,20 @@ def read_cells(system: System, cells: Any) -> dict[str, np.ndarray]:
         )
     columns = zip(*unique, strict=True)
     return {axis.name: np.array(column, _dtype(axis)) for axis, column in zip(system.axes, columns, strict=True)}
+
+
+def read_refine(grid: Mapping[str, Any]) -> int:
+    """How many values are added between neighbours that differ.
+
+    Raises:
+        ConfigError: not a number of them, or an explicit list of cells, in which nobody has neighbours.
+    """
+    refine = integer("grid.refine", grid.get("refine") or 0)
+    if not 0 <= refine <= MOST_REFINED:
+        raise ConfigError("grid.refine", f"must be between 0 and {MOST_REFINED}", refine)
+    if refine and grid.get("cells") is not None:
+        raise ConfigError("grid.refine", "must be 0 where grid.cells lists the cells", refine)
+    return refine
 
 
 def _refuse_unknown(system: System, names: Any, prefix: str) -> None:

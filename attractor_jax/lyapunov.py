@@ -3,7 +3,8 @@
 A frame of k tangent vectors travels with the orbit and is made orthonormal again every few steps; the logarithms of
 the lengths that it loses there are the exponents (Benettin et al. 1980, Shimada and Nagashima 1979). State, frame,
 running sums and step counter are one pytree, `Measurement`, with `begin`, `advance` and `results`: a measurement can
-stop after any block and go on to the same bits.
+stop after any block and go on to the same bits. To go on for longer, `halve` joins its blocks in pairs: a measurement
+that doubles keeps its number of blocks, and its memory.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, default_renormalise_every
+from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, ZERO_FLOOR, default_renormalise_every
 from attractor_jax.iterate import UNROLL, Lift, iterate, repeat, single
 from attractor_jax.maps import Map, as_pytree, tangent
 from attractor_jax.measures import Measure
@@ -36,6 +37,8 @@ class Measurement:
     block_log_determinant: Float[Array, "blocks"]
     log_det_min: Float[Array, ""]  # the smallest of a single step
     observations: dict[str, Any]
+    observed: Int[Array, ""]  # steps that the observations have seen
+    discarded: Int[Array, ""]  # leading blocks that do not count: the orbit had not settled in them
     step: Int[Array, ""]
 
 
@@ -49,8 +52,12 @@ class Exponents:
             on the orbit.
         standard_error: (k,), from the scatter of the block means. Blocks much shorter than the correlation time make
             it too small.
-        drift: (k,), mean over the late half of the blocks minus mean over the early half. Beyond a few standard
-            errors the orbit was not settled.
+        drift: (k,), mean over the late half of the blocks minus mean over the early half.
+        drift_error: (k,), standard error of the drift, from the differences of successive blocks: a single jump or a
+            slow change leaves it small, so that a drift beyond a few of these errors says that the orbit was not
+            settled (von Neumann 1941).
+        settled_from: (), the first block from which on lambda_1 stays where it is in the last quarter, to within five
+            times the scatter there, or `ZERO_FLOOR` nats a block.
         sum_rule: (), mean of ln|det J| along the orbit: what all D exponents must sum to. NaN where the map does not
             tell its determinant.
         sum_rule_residual: (), |sum of the exponents - sum_rule|, NaN unless k = D. Above 1e-6 the spectrum is
@@ -65,6 +72,8 @@ class Exponents:
     exponents: Float[Array, "k"]
     standard_error: Float[Array, "k"]
     drift: Float[Array, "k"]
+    drift_error: Float[Array, "k"]
+    settled_from: Int[Array, ""]
     sum_rule: Float[Array, ""]
     sum_rule_residual: Float[Array, ""]
     log_det_min: Float[Array, ""]
@@ -135,6 +144,8 @@ def begin(
             block_log_determinant=jnp.zeros(blocks, float),
             log_det_min=jnp.full((), jnp.inf, x.dtype),
             observations={},
+            observed=jnp.zeros((), jnp.int32),
+            discarded=jnp.zeros((), jnp.int32),
             step=jnp.zeros((), jnp.int32),
         )
 
@@ -145,6 +156,7 @@ def begin(
             log_determinant=jnp.zeros_like(m.log_determinant),
             log_det_min=jnp.full_like(m.log_det_min, jnp.inf),
             observations={measure.name: measure.init(map_, m.state) for measure in measures},
+            observed=jnp.zeros_like(m.observed),
             step=jnp.zeros_like(m.step),
         )
 
@@ -160,15 +172,21 @@ def advance(
     blocks: int,
     block_steps: int,
     renormalise_every: int,
+    repeats: Array | None = None,
     measures: tuple[Measure, ...] = (),
     lift: Lift = single,
 ) -> Any:
     """The measurement `blocks` blocks of `block_steps` steps further on. Calling it twice with n is calling it once
     with 2 n, to the last bit.
+
+    Args:
+        repeats: (), an integer that may be unknown when the program is compiled: each block is that many times
+            `block_steps` long. Once if None.
     """
 
     def close(_: Any, m: Measurement) -> Measurement:
-        here = jnp.arange(m.block_growth.shape[0]) == m.step // block_steps - 1
+        length = block_steps if repeats is None else block_steps * repeats
+        here = jnp.arange(m.block_growth.shape[0]) == m.step // length - 1
         return replace(
             m,
             growth=jnp.zeros_like(m.growth),
@@ -178,10 +196,42 @@ def advance(
         )
 
     def one_block(map_: Any, m: Any) -> Any:
-        m = _steps(map_, m, steps=block_steps, renormalise_every=renormalise_every, measures=measures, lift=lift)
+        def stretch(m: Any) -> Any:
+            return _steps(map_, m, steps=block_steps, renormalise_every=renormalise_every, measures=measures, lift=lift)
+
+        m = stretch(m) if repeats is None else jax.lax.fori_loop(0, repeats, lambda _, m: stretch(m), m)
         return lift(close)(map_, m)
 
     return repeat(one_block, map_, measurement, times=blocks)
+
+
+def halve(
+    map_: Any, measurement: Measurement, discard: Bool[Array, ""], *, measures: tuple[Measure, ...] = ()
+) -> Measurement:
+    """A full measurement of one network with its blocks joined in pairs, so that the late half of them is free for as
+    many steps again.
+
+    Args:
+        discard: (), the early half of the blocks no longer counts, and the observations begin anew: the orbit had not
+            settled when it was measured. Joined blocks count only if both did.
+    """
+    blocks, k = measurement.block_growth.shape
+
+    def join(sums: Array) -> Array:
+        pairs = jnp.sum(sums.reshape(blocks // 2, 2, *sums.shape[1:]), axis=1)
+        return jnp.concatenate([pairs, jnp.zeros_like(pairs)])
+
+    discarded = jnp.where(discard, blocks // 2, measurement.discarded)
+    fresh = {measure.name: measure.init(map_, measurement.state) for measure in measures}
+    return replace(
+        measurement,
+        block_growth=join(measurement.block_growth),
+        block_log_determinant=join(measurement.block_log_determinant),
+        log_det_min=jnp.where(discard, jnp.inf, measurement.log_det_min),
+        observations=jax.tree.map(lambda new, old: jnp.where(discard, new, old), fresh, measurement.observations),
+        observed=jnp.where(discard, 0, measurement.observed),
+        discarded=(discarded + 1) // 2,
+    )
 
 
 def _steps(
@@ -206,6 +256,7 @@ def _steps(
             log_determinant=m.log_determinant + log_determinant,
             log_det_min=jnp.minimum(m.log_det_min, log_determinant),
             observations={x.name: x.step(m.observations[x.name], map_, state) for x in measures},
+            observed=m.observed + 1,
             step=m.step + 1,
         )
 
@@ -222,24 +273,41 @@ def _steps(
     return interval(map_, measurement, length=rest) if rest else measurement
 
 
-def results(measurement: Measurement, *, block_steps: int) -> Exponents:
-    """Exponents, errors and checks of one network from the sums that it carried."""
+def results(measurement: Measurement, *, block_steps: int | Array) -> Exponents:
+    """Exponents, errors and checks of one network from the sums that it carried; `block_steps` steps a block."""
     means = measurement.block_growth / block_steps
     blocks, k = means.shape
-    exponents = jnp.mean(means, axis=0)
+    place = jnp.arange(blocks)
+    counts = place >= measurement.discarded
+    n = blocks - measurement.discarded
+    half = n // 2
+    late, early = place >= blocks - half, counts & (place < measurement.discarded + half)
+
+    def mean_over(chosen: Array, values: Array) -> Array:
+        shaped = chosen.reshape(-1, *[1] * (values.ndim - 1))
+        return jnp.sum(jnp.where(shaped, values, 0), axis=0) / jnp.sum(chosen)
+
+    exponents = mean_over(counts, means)
     # -inf is a result (the derivative vanished); its scatter is not.
-    scatter = jnp.sqrt(jnp.sum((means - exponents) ** 2, axis=0) / (blocks * max(blocks - 1, 1)))
-    standard_error = scatter if blocks > 1 else jnp.full_like(scatter, jnp.nan)
-    half = blocks // 2
-    drift = jnp.mean(means[-half:], axis=0) - jnp.mean(means[:half], axis=0) if half else standard_error
-    sum_rule = jnp.mean(measurement.block_log_determinant / block_steps)
+    scatter = jnp.sqrt(mean_over(counts, (means - exponents) ** 2) / (n - 1))
+    drift = mean_over(late, means) - mean_over(early, means)
+    jumps = jnp.diff(means, axis=0)
+    # The mean square of a jump is twice the variance of a block, the drift's variance four times that of the mean.
+    drift_error = jnp.sqrt(2 * mean_over(counts[:-1], jumps**2) / n)
+    last = place >= blocks - jnp.maximum(n // 4, 1)
+    final = mean_over(last, means[:, 0])
+    near = jnp.maximum(5 * jnp.sqrt(mean_over(last, (means[:, 0] - final) ** 2)), ZERO_FLOOR / block_steps)
+    away = jnp.abs(means[:, 0] - final) > near
+    sum_rule = mean_over(counts, measurement.block_log_determinant / block_steps)
     full = k == measurement.state.shape[0]
     residual = jnp.abs(jnp.sum(exponents) - sum_rule) if full else jnp.full_like(sum_rule, jnp.nan)
     diverged = ~jnp.all(jnp.isfinite(measurement.state)) | jnp.any(jnp.isnan(exponents)) | jnp.any(exponents == jnp.inf)
     return Exponents(
         exponents=exponents,
-        standard_error=standard_error,
+        standard_error=scatter,
         drift=drift,
+        drift_error=drift_error,
+        settled_from=jnp.max(jnp.where(away, place + 1, 0)),
         sum_rule=sum_rule,
         sum_rule_residual=residual,
         log_det_min=measurement.log_det_min,
@@ -284,6 +352,7 @@ def lyapunov_exponents(
     References:
         Benettin, Galgani, Giorgilli, Strelcyn (1980), Meccanica 15, 9 and 21.
         Shimada, Nagashima (1979), Prog. Theor. Phys. 61, 1605.
+        von Neumann (1941), Ann. Math. Stat. 12, 367 (the error of the drift).
     """
     map_, state = as_pytree(map), jnp.asarray(state)
     if state.ndim != 1 or not jnp.issubdtype(state.dtype, jnp.floating):

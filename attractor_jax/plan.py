@@ -20,11 +20,11 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig
 from attractor_jax.defaults import default_renormalise_every
-from attractor_jax.grid import read_cells, read_grid
+from attractor_jax.grid import read_cells, read_grid, read_refine
 from attractor_jax.systems import System, get
 
 # Raised whenever CHANGELOG.md says that a number of the tables changes, or a column.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 # A block's working set should stay in a core's cache. Measured on CPU: throughput is flat from 64 to 512 cells and
 # falls outside.
@@ -33,6 +33,12 @@ FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 512
 # A shape with few cells is still cut into so many blocks, if they do not become too small: devices share whole blocks.
 FEWEST_BLOCKS = 8
 MOST_LANES = 64
+# Cells in a block of cells that share nothing. Measured on CPU: 90 % (80 % with several exponents) of the throughput of
+# the largest blocks, and a last straggler is not slowed by many empty places beside it.
+OWN_BLOCK_OF_ONE, OWN_BLOCK_OF_SEVERAL = 32, 16
+
+# Rounds of an adaptive measurement that a cell is reckoned to need: it decides where parts are cut, and no number.
+RECKONED_ROUNDS = 4
 
 # Operations of one step of the reference network (N = 4, D = 16, one tangent vector): the unit of cost, and how many
 # of those units a CPU core does in a second.
@@ -50,6 +56,7 @@ class Group:
         first_cell: cell_id of the first cell; ids run over lanes first.
         draws: non-static draw axes, each (draws,).
         lanes: all other axes, each (1, lanes) where all draws have the same ones, else (draws, lanes).
+        n_values: values of the last axis, which run fastest among the lanes: the cells of one network.
         block_shape: draws and lanes in a block.
         k: exponents measured.
         renormalise_every: steps between orthonormalisations.
@@ -64,6 +71,7 @@ class Group:
     lanes: dict[str, np.ndarray]
     n_draws: int
     n_lanes: int
+    n_values: int
     block_shape: tuple[int, int]
     dimension: int
     k: int
@@ -88,6 +96,11 @@ class Group:
     def n_parts(self) -> int:
         return -(-self.n_blocks // self.blocks_per_part)
 
+    @property
+    def own_block(self) -> int:
+        """Cells in a block of cells that share nothing."""
+        return OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL
+
 
 @dataclass(frozen=True)
 class Block:
@@ -104,6 +117,25 @@ class Block:
     lanes: dict[str, np.ndarray]
     cell_id: np.ndarray
     real: np.ndarray
+
+
+def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -> Iterator[Block]:
+    """Any cells of a group's shape as blocks of one draw a cell, padded by repetition.
+
+    Args:
+        axes: every axis that is not static, (cells,) or (cells, S): S lanes of one draw side by side.
+        cell_id: (cells,) or (cells, S).
+    """
+    G, n = group.own_block, len(cell_id)
+    columns = {name: values.reshape(n, -1) for name, values in axes.items()}
+    for first in range(0, n, G):
+        at = first + np.arange(G)
+        real, at = at < n, np.minimum(at, n - 1)
+        draws = {name: np.full(G, value) for name, value in group.static.items()}
+        draws |= {name: columns[name][at, 0] for name in group.draws}
+        lanes = {name: columns[name][at] for name in group.lanes}
+        ids = cell_id.reshape(n, -1)[at]
+        yield Block(draws, lanes, ids, np.broadcast_to(real[:, None], ids.shape))
 
 
 @dataclass(frozen=True)
@@ -141,6 +173,7 @@ class Plan:
     config: SweepConfig
     system: System
     groups: tuple[Group, ...]
+    refine: int = 0
 
     @property
     def n_cells(self) -> int:
@@ -182,6 +215,8 @@ class Plan:
             "system": self.system.name,
             "axes": [axis.name for axis in self.system.axes],
             "measure": asdict(self.config.measure),
+            "transitions": None if self.config.transitions is None else asdict(self.config.transitions),
+            "refine": self.refine,
             "dtype": self.config.backend.dtype,
             "groups": [
                 {
@@ -209,14 +244,28 @@ def make_plan(config: SweepConfig) -> Plan:
         ConfigError: a system, an axis or a value that does not exist, or k > D for a shape of the grid.
     """
     system = get(config.system.name)
+    refine = read_refine(config.grid)
     if config.grid.get("cells") is not None:
         shapes = _listed(system, read_cells(system, config.grid["cells"]))
     else:
-        shapes = _product(system, read_grid(system, config.grid))
+        values = read_grid(system, config.grid)
+        _check_swept(system, config, refine, values[system.axes[-1].name])
+        shapes = _product(system, values)
     groups: list[Group] = []
     for shape in shapes:
-        groups.append(_group(system, config, shape, first_cell=sum(group.n_cells for group in groups)))
-    return Plan(config, system, tuple(groups))
+        groups.append(_group(system, config, refine, shape, first_cell=sum(group.n_cells for group in groups)))
+    return Plan(config, system, tuple(groups), refine)
+
+
+def _check_swept(system: System, config: SweepConfig, refine: int, values: np.ndarray) -> None:
+    """Refuse a last axis on which nothing can change."""
+    axis, n = f"grid.{system.axes[-1].name}", len(values)
+    if (refine or config.transitions is not None) and n < 2:
+        key = "grid.refine" if refine else "transitions"
+        raise ConfigError(axis, f"must have at least 2 values where {key} looks between them", values.item())
+    if config.transitions is not None and config.transitions.consecutive >= n:
+        must = f"must be less than the number of values of {axis}, {n}"
+        raise ConfigError("transitions.consecutive", must, config.transitions.consecutive)
 
 
 @dataclass(frozen=True)
@@ -228,6 +277,7 @@ class _Shape:
     lanes: dict[str, np.ndarray]
     n_draws: int
     n_lanes: int
+    n_values: int
 
 
 def _axes(system: System) -> tuple[list[str], list[str], list[str]]:
@@ -249,7 +299,7 @@ def _product(system: System, values: dict[str, np.ndarray]) -> Iterator[_Shape]:
     n_lanes = int(np.prod([len(values[name]) for name in lanes], dtype=int))
     for point in np.ndindex(*[len(values[name]) for name in static]):
         chosen = {name: int(values[name][i]) for name, i in zip(static, point, strict=True)}
-        yield _Shape(chosen, draw_columns, lane_columns, n_draws, n_lanes)
+        yield _Shape(chosen, draw_columns, lane_columns, n_draws, n_lanes, len(values[lanes[-1]]))
 
 
 def _columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -273,10 +323,11 @@ def _listed(system: System, cells: dict[str, np.ndarray]) -> Iterator[_Shape]:
             {name: cells[name][here][:, None] for name in lanes},
             n_draws=int(here.sum()),
             n_lanes=1,
+            n_values=1,
         )
 
 
-def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: int) -> Group:
+def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, first_cell: int) -> Group:
     measure = config.measure
     D = system.dimension(shape.static)
     k = D if measure.k == "all" else measure.k
@@ -301,6 +352,9 @@ def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: in
     lanes = -(-shape.n_lanes // chunks)
     draws = min(shape.n_draws, max(1, in_block // lanes))
     cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=system.rotates and k == D)
+    blocks_per_part = max(1, int(config.plan.part_steps / (cost * draws * lanes)))
+    if refine or config.transitions is not None:  # what is found along a network needs all of it in one part
+        blocks_per_part = -(-blocks_per_part // chunks) * chunks
     return Group(
         **vars(shape),
         first_cell=first_cell,
@@ -309,7 +363,7 @@ def _group(system: System, config: SweepConfig, shape: _Shape, *, first_cell: in
         k=k,
         renormalise_every=every,
         cost=cost,
-        blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
+        blocks_per_part=blocks_per_part,
         block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
     )
 
@@ -322,6 +376,8 @@ def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig,
     tangents = 2.0 * D * k + (30.0 * D * k if rotates else 0.0) + (gram_schmidt if k > 1 else 0.0)
     plain = measure.transient + measure.longest_period
     measured = measure.align + measure.steps
+    if measure.max_steps is not None:
+        measured = measure.align + min(measure.max_steps, RECKONED_ROUNDS * measure.steps)
     return (plain * operations + measured * (operations + tangents + 60.0)) / REFERENCE_OPERATIONS
 
 

@@ -21,13 +21,15 @@ class Recurrence:
     Attributes:
         period: (), steps to the first return, 1 for a fixed point, 0 if there was none.
         tolerance: (), how near counted as back, absolute.
-        amplitude: (), range of the first component over the search. Where it has shrunk since the measurement the
-            orbit is still approaching something.
+        amplitude: (), range of the first component over the search. Where it has shrunk since an earlier stretch of
+            the same length, the orbit is still approaching something.
+        norm: (), largest modulus of a component where the search begins.
     """
 
     period: Int[Array, ""]
     tolerance: Float[Array, ""]
     amplitude: Float[Array, ""]
+    norm: Float[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -75,6 +77,25 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
         )
 
     def found(_: Any, search: Search) -> Recurrence:
-        return Recurrence(search.period, search.tolerance, search.high - search.low)
+        norm = jnp.max(jnp.abs(search.target))
+        return Recurrence(search.period, search.tolerance, search.high - search.low, norm)
 
     return lift(found)(map_, repeat(lift(step), map_, lift(start)(map_, state), times=longest))
+
+
+def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> tuple[Any, Any]:
+    """The state `steps` steps on, and the range of its first component on the way, both ends included."""
+
+    def start(_: Any, x: Array) -> tuple[Array, Array, Array]:
+        return x, x[0], x[0]
+
+    def step(map_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, low, high = carry
+        x = map_(x)
+        return x, jnp.minimum(low, x[0]), jnp.maximum(high, x[0])
+
+    def end(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        x, low, high = carry
+        return x, high - low
+
+    return lift(end)(map_, repeat(lift(step), map_, lift(start)(map_, state), times=steps))

@@ -12,11 +12,12 @@ from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, summarise_spect
 REGIMES = ("fixed_point", "periodic", "quasiperiodic", "chaotic", "hyperchaotic", "unsettled", "diverged")
 CHAOTIC_REGIMES = ("chaotic", "hyperchaotic")
 SUM_RULE_LIMIT = {"float64": 1e-6, "float32": 1e-4}
-# An orbit that shrinks below this share of the range that it was measured over is still approaching something.
-SHRUNK = 0.9
-# Late half minus early half of lambda_1, in standard errors. In a settled orbit its own error is two of them; where
-# chaos ends half-way it is nine.
-MOST_DRIFT = 8.0
+# Ranges of y over two stretches of equal length, one before and one after the measurement, agree to within this share
+# on an attractor; an orbit whose range shrinks or grows by more is still on its way.
+STEADY = 0.98
+# Late half minus early half of lambda_1, in its own standard errors. Twenty blocks of settled chaos exceed five once in
+# some thousands of cells; chaos that ends after half of them gives thirty, after three quarters fourteen.
+MOST_DRIFT = 5.0
 # A step whose determinant is smaller than eps^(5/3) can turn the last directions of a frame into rounding noise without
 # breaking the sum rule. Measured on cycles at s = 8 against their exact multipliers: all 4 wrong tails of 146 lay below
 # eps^1.9, and eps^(5/3) flags under 1 % of the cells of a sweep up to s = 8.
@@ -29,6 +30,7 @@ _NEEDED = (
     "lambda_1",
     "lambda_1_se",
     "lambda_1_drift",
+    "lambda_1_drift_se",
     "exponents",
     "exponents_se",
     "sum_rule_residual",
@@ -37,8 +39,8 @@ _NEEDED = (
     "period",
     "period_tolerance",
     "amplitude",
-    "y_min",
-    "y_max",
+    "amplitude_before",
+    "state_norm",
 )
 
 
@@ -48,7 +50,7 @@ def classify(
     standard_errors: float = STANDARD_ERRORS,
     floor: float = ZERO_FLOOR,
     sum_rule_limit: float | None = None,
-    shrunk: float = SHRUNK,
+    steady: float = STEADY,
     most_drift: float = MOST_DRIFT,
 ) -> pd.DataFrame:
     """A copy of a table of cells with the regime of each, and with the numbers that depend on what counts as zero.
@@ -56,20 +58,23 @@ def classify(
     With tol = max(`standard_errors` x standard error, `floor` / steps), for each exponent its own, the first line
     that holds decides:
 
-        status is "diverged"                                      diverged
-        amplitude <= sqrt(period_tolerance)                       fixed_point
-        period > 1                                                periodic
-        lambda_1 is NaN                                           unsettled
-        lambda_1 > tol, |drift| > `most_drift` standard errors    unsettled (chaos that began or ended on the way)
-        lambda_1 > tol, two or more exponents above theirs        hyperchaotic
-        lambda_1 > tol                                            chaotic
-        lambda_1 < -tol                                           unsettled (no recurrence yet, or a longer cycle)
-        dimension is 1, or the amplitude has shrunk               unsettled (a slow approach)
-        otherwise: |lambda_1| <= tol                              quasiperiodic
+        status is "diverged"                                          diverged
+        amplitude <= sqrt(period_tolerance)                           fixed_point (at_origin: state_norm is as small)
+        period > 1                                                    periodic
+        lambda_1 is NaN                                               unsettled
+        |drift| of lambda_1 > max(`most_drift` of its errors, floor)  unsettled (early and late halves disagree)
+        lambda_1 > tol, two or more exponents above theirs            hyperchaotic
+        lambda_1 > tol                                                chaotic
+        lambda_1 < -tol                                               unsettled (no recurrence yet, or a longer cycle)
+        all D exponents are zero                                      unsettled (nothing contracts: no attractor)
+        amplitude is not steady                                       unsettled (a slow approach)
+        otherwise: |lambda_1| <= tol                                  quasiperiodic (torus_dimension: zero exponents)
 
-    The amplitude is that of the search for a period, after the measurement; it has shrunk when it is below `shrunk`
-    times y_max - y_min. A slow spiral into a fixed point has a lambda_1 within the zero range and comes back to within
-    the tolerance before it is there: without the amplitude it would pass for a closed curve, or for a cycle.
+    The amplitude is the range of y over a stretch after the measurement; it is steady when it and the range over as
+    long a stretch before differ by less than 1 - `steady` of the larger. A slow spiral into a fixed point has a
+    lambda_1 within the zero range and comes back to within the tolerance before it is there: without the amplitude it
+    would pass for a closed curve, or for a cycle. Spirals that change by less over the whole measurement, |lambda_1| T
+    < 0.02, cannot be told from curves by any of this.
     Recurrence comes before exponents, because a cycle next to a bifurcation has zero exponents as well. Those are its
     `neutral_dimension`; it is no torus, and its `n_zero` is 0. "Chaotic" means chaotic within the steps measured:
     long chaotic transients are common.
@@ -82,13 +87,19 @@ def classify(
             or unsettled.
         sum_rule_limit: nats per step; larger residuals flag the spectrum; 1e-6, or 1e-4 for cells in float32, if None.
             Below about 1e-9 rounding alone is flagged.
-        shrunk: share. Near 1, closed curves with a slow modulation are called unsettled; too small, slow spirals are
+        steady: share. Near 1, closed curves with a slow modulation are called unsettled; too small, slow spirals are
             called closed curves.
-        most_drift: standard errors. Below about 7, settled chaos is called unsettled by chance.
+        most_drift: standard errors of the drift. Below about 4, settled chaos is called unsettled by chance; far above
+            5, chaos that ended while it was measured is called chaos.
 
     Returns:
         The table with these columns added, or made anew:
             regime: ordered categorical over all of `REGIMES`.
+            at_origin: bool, a fixed point, and every component of the state within sqrt(period_tolerance) of zero.
+            settled: bool, early and late halves of the measurement agree about lambda_1. A fixed point or a cycle is
+                one whether or not; its exponents are only clean where this holds.
+            torus_dimension: Int64, zero exponents of a quasiperiodic cell: 1 for a closed curve. Null elsewhere, and
+                where k < D exponents are all zero and there may be more.
             n_positive: Int64, exponents above their tolerance; a lower bound where it equals k < D. Null where there
                 is no spectrum.
             n_zero: Int64, exponents within their tolerance, which are the dimension of a torus; 0 where the orbit
@@ -109,7 +120,7 @@ def classify(
         "standard_errors": standard_errors,
         "floor": floor,
         "sum_rule_limit": sum_rule_limit,
-        "shrunk": shrunk,
+        "steady": steady,
         "most_drift": most_drift,
     }
     for name, threshold in thresholds.items():
@@ -117,33 +128,38 @@ def classify(
             raise ValueError(f"`{name}` must be a number >= 0, got {threshold}")
 
     steps = df["steps"].to_numpy(np.int64)
+    dimension = df["dimension"].to_numpy(np.int64)
     lambda_1 = _numbers(df["lambda_1"])
     period = np.nan_to_num(_numbers(df["period"]))
     diverged = df["status"].isin(["diverged"]).to_numpy(bool)
-    amplitude = _numbers(df["amplitude"])
-    still = amplitude <= np.sqrt(_numbers(df["period_tolerance"]))
-    shrinking = amplitude < shrunk * (_numbers(df["y_max"]) - _numbers(df["y_min"]))
-    drifting = np.abs(_numbers(df["lambda_1_drift"])) > most_drift * _numbers(df["lambda_1_se"])
+    amplitude, before = _numbers(df["amplitude"]), _numbers(df["amplitude_before"])
+    small = np.sqrt(_numbers(df["period_tolerance"]))
+    still = amplitude <= small
+    # Where there was no stretch before the measurement, NaN, nothing speaks against it.
+    moving = np.minimum(amplitude, before) < steady * np.maximum(amplitude, before)
+    drift, drift_error = np.abs(_numbers(df["lambda_1_drift"])), _numbers(df["lambda_1_drift_se"])
+    drifting = drift > np.fmax(most_drift * drift_error, floor / steps)
     recurrent = (still | (period > 1)) & ~diverged
     spectra = summarise_spectra(
         df["exponents"].to_numpy(object),
         df["exponents_se"].to_numpy(object),
         steps=steps,
-        dimension=df["dimension"].to_numpy(np.int64),
+        dimension=dimension,
         recurrent=recurrent,
         standard_errors=standard_errors,
         floor=floor,
     )
     tolerance = zero_tolerance(_numbers(df["lambda_1_se"]), steps, standard_errors=standard_errors, floor=floor)
+    positive, zero = lambda_1 > tolerance, np.abs(lambda_1) <= tolerance
     regime = np.select(
         [
             diverged,
             still,
             period > 1,
-            np.isnan(lambda_1) | ((lambda_1 > tolerance) & drifting),
-            (lambda_1 > tolerance) & (spectra.n_positive >= 2),
-            lambda_1 > tolerance,
-            (np.abs(lambda_1) <= tolerance) & (df["dimension"].to_numpy() > 1) & ~shrinking,
+            np.isnan(lambda_1) | drifting,
+            positive & (spectra.n_positive >= 2),
+            positive,
+            zero & (spectra.n_zero != dimension) & ~moving,
         ],
         [REGIMES.index(name) for name in (
             "diverged", "fixed_point", "periodic", "unsettled", "hyperchaotic", "chaotic", "quasiperiodic"
@@ -155,6 +171,10 @@ def classify(
     table["regime"] = pd.Categorical.from_codes(regime, dtype=pd.CategoricalDtype(list(REGIMES), ordered=True))
     # Where the orbit left the finite numbers there is no attractor to count anything on.
     there = ~diverged
+    table["at_origin"] = still & (_numbers(df["state_norm"]) <= small) & there
+    table["settled"] = (np.isneginf(lambda_1) | np.isfinite(lambda_1)) & ~drifting & there
+    all_zero = (spectra.n_zero == spectra.length) & (spectra.length < dimension)
+    table["torus_dimension"] = _counts(spectra.n_zero, (regime == REGIMES.index("quasiperiodic")) & ~all_zero)
     table["n_positive"] = _counts(spectra.n_positive, there)
     table["n_zero"] = _counts(np.where(recurrent, 0.0, spectra.n_zero), there)
     table["neutral_dimension"] = _counts(np.where(recurrent, spectra.n_zero, 0.0), there)

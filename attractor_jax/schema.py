@@ -33,7 +33,7 @@ def common_before(axes: Sequence[Column]) -> tuple[Column, ...]:
         Column("dtype", "category", "", "floating-point type that the cell was computed in"),
         Column("engine", "category", "", "program that computed the cell"),
         Column("transient", "int", "steps", "steps thrown away before the measurement"),
-        Column("steps", "int", "steps", "steps measured"),
+        Column("steps", "int", "steps", "steps measured after them"),
         Column("n_blocks", "int", "", "block means from which the standard errors are made"),
         Column("dimension", "int", "", "dimension D of the state"),
     )
@@ -44,6 +44,13 @@ RESULTS = (
     Column("lambda_1", "float", "nats per step", "largest Lyapunov exponent"),
     Column("lambda_1_se", "float", "nats per step", "standard error of lambda_1 from block means"),
     Column("lambda_1_drift", "float", "nats per step", "lambda_1 over the late half minus over the early half"),
+    Column("lambda_1_drift_se", "float", "nats per step", "standard error of that, from successive blocks"),
+    Column(
+        "settling_time",
+        "float",
+        "steps",
+        "from the start to where lambda_1 became what it is at the end; an upper bound, one sample",
+    ),
     Column("exponents", "spectrum", "nats per step", "the k leading exponents, in Gram-Schmidt order"),
     Column("exponents_se", "spectrum", "nats per step", "their standard errors"),
     Column("sum_rule", "float", "nats per step", "mean of ln|det J|: what all D exponents must sum to"),
@@ -55,6 +62,10 @@ RECURRENCE = (
     Column("period", "int", "steps", "smallest period of the whole state, 1 = fixed point, 0 = none found"),
     Column("period_tolerance", "float", "", "how near counted as back, maximum norm"),
     Column("amplitude", "float", "", "range of y over the search for a period, after the measurement"),
+    Column(
+        "amplitude_before", "float", "", "range of y over as long a stretch before the measurement, or its last round"
+    ),
+    Column("state_norm", "float", "", "largest modulus of a component of the state after the measurement"),
 )
 
 

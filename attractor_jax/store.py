@@ -1,8 +1,9 @@
 """Where does a table live, and who may be believed about it? Run directories, atomic parts, and reading them back.
 
     <root>/<experiment>/<plan hash>/
-        manifest.json           what was planned
-        cells/part-*.parquet    one file a part: a part that exists is done
+        manifest.json            what was planned
+        cells/part-*.parquet     one file a part: a part that exists is done
+        <table>/part-*.parquet   further tables, where the plan has them, written before the part's cells
         figures/, _tmp/
 
 A part is written to `_tmp/`, flushed to the disk, and renamed into place: a reader sees all of it or nothing. There
@@ -81,8 +82,13 @@ class RunDirectory:
             done.add(about["part"])
         return done
 
-    def write(self, part: Part, table: pa.Table, provenance: Mapping[str, Any]) -> Path:
-        """Put one finished part in its place."""
+    def write(self, part: Part, tables: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
+        """Put the tables of one finished part in their places, the cells last."""
+        for name, table in sorted(tables.items(), key=lambda item: item[0] == CELLS):
+            self._write_table(part, name, table, provenance)
+        self.done.add(part.index)
+
+    def _write_table(self, part: Part, name: str, table: pa.Table, provenance: Mapping[str, Any]) -> None:
         about = {**provenance, "plan": self.plan.hash, "part": part.index, "rows": table.num_rows}
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: json.dumps(about).encode()})
         floats, categories = [], []
@@ -104,10 +110,9 @@ class RunDirectory:
                 row_group_size=1 << 20,
             )
 
-        path = self.path / CELLS / part.file
-        self._put(path, write)
-        self.done.add(part.index)
-        return path
+        folder = self.path / name
+        folder.mkdir(exist_ok=True)
+        self._put(folder / part.file, write)
 
     def _put(self, path: Path, write: Any) -> None:
         """write(temporary), flushed, and renamed to `path`: whole or not at all, whatever happens in between."""

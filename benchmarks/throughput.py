@@ -140,8 +140,8 @@ def _competitors(
 
 def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Callable[[], Any]:
     """The sweep's own program on these networks."""
-    from attractor_jax.batch import Program
     from attractor_jax.config import SweepConfig
+    from attractor_jax.engine import Engine
     from attractor_jax.plan import make_plan
 
     config = SweepConfig.from_mapping({
@@ -150,7 +150,9 @@ def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Calla
         "grid": {"N": N, "D": D, "seed": {"start": 0, "num": DRAWS},
                  "s": {"start": 0.3, "stop": 4.0, "num": LANES, "spacing": "log"}},
         "measure": {"transient": 0, "steps": steps, "k": k, "blocks": BLOCKS, "align": 0, "renormalise_every": "auto",
-                    "longest_period": 1, "period_tolerance": "auto", "also": []},
+                    "longest_period": 1, "period_tolerance": "auto", "also": [],
+                    "target_se": None, "max_steps": None},
+        "transitions": None,
         "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": 1.0},
         "plan": {"part_steps": 10**15},
         "output": "results",
@@ -158,9 +160,10 @@ def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Calla
     })  # fmt: skip
     plan = make_plan(config)
     (part,) = plan.parts()
-    program = Program(plan, part.group, devices, 2.0**30, -(-part.n_blocks // len(devices)))
-    blocks = list(part.blocks())
-    return lambda: program.start(blocks).columns()
+    engine = Engine(plan, part.group, devices, 2.0**30, -(-part.n_blocks // len(devices)))
+    program = engine.first_program(part.group.block_shape)
+    inputs = [(*engine.problem(block)[1], engine.states(engine.first_states(block))) for block in part.blocks()]
+    return lambda: program.start(inputs).results()
 
 
 if __name__ == "__main__":

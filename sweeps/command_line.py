@@ -97,7 +97,7 @@ def compose(overrides: list[str]) -> DictConfig:
     if cells is not None:
         for override in overrides:
             key, _, text = override.partition("=")
-            if key.startswith("++grid.") and key != "++grid.cells" and text != "null":
+            if key.startswith("++grid.") and key not in ("++grid.cells", "++grid.refine") and text != "null":
                 raise ConfigError(key[2:], "must be left out where grid.cells lists the cells", text)
     return composed
 

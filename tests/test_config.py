@@ -18,8 +18,8 @@ from sweeps.run import checked
 
 EXPERIMENTS = "article, neurons_and_delays, order_to_chaos or smoke"
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
-MEASURE = "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance and also"
-SWEEP = "name, system, grid, measure, backend, plan, output and dry_run"
+MEASURE = "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se and max_steps"
+SWEEP = "name, system, grid, measure, transitions, backend, plan, output and dry_run"
 VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
 NUMBERS = "a number, a list or a range {start: .., num: ..}, in quotes for the shell"
 CELLS = "a list of at least one cell such as {seed: 0, s: 1.4}"
@@ -158,7 +158,7 @@ REFUSED = {
     "system.name=lorenz": (
         "system.name must be one of uniform, gaussian, linear, logistic, henon or delayed_logistic, got 'lorenz'"
     ),
-    "measure=3": "measure must be standard, got 3",
+    "measure=3": "measure must be adaptive or standard, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",
     # What Hydra cannot read.
     "grid.s=[1,": f"grid.s must be {VALUE}, got '[1,'",

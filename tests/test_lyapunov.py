@@ -248,7 +248,7 @@ def test_float32_is_a_choice_that_needs_no_float64() -> None:
     with jax.enable_x64(False):
         rounded = network(2, s=2.0, dtype="float32")
         coarse = measured(rounded, rounded.initial_state(1), steps=10_000, k=1)
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(coarse)} == {"float32", "bool"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(coarse)} == {"float32", "int32", "bool"}
     error = np.hypot(fine.standard_error[0], coarse.standard_error[0])
     assert abs(fine.exponents[0] - coarse.exponents[0]) < 4 * error + 1e-4
 

@@ -32,11 +32,12 @@ def cell(exponents: list[float] | None, *, error: float = 1e-6, **columns: Any) 
         "sum_rule_residual": 1e-12,
         "log_det_min": -5.0,
         "lambda_1_drift": 0.0,
+        "lambda_1_drift_se": error,
         "period": 0,
         "period_tolerance": 1e-9,
         "amplitude": 0.0 if columns.get("period") == 1 else 1.0,
-        "y_min": -0.5,
-        "y_max": 0.5,
+        "amplitude_before": 1.0,
+        "state_norm": 1.0,
     }
     return row | columns
 
@@ -228,9 +229,10 @@ def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
             "lambda_1_drift": 0.0,
             "period": 0,
             "period_tolerance": 1e-9,
+            "lambda_1_drift_se": 1e-3,
             "amplitude": 1.0,
-            "y_min": -0.5,
-            "y_max": 0.5,
+            "amplitude_before": 1.0,
+            "state_norm": 1.0,
         }
     )
     start = time.process_time()
@@ -243,24 +245,53 @@ def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
 @pytest.mark.parametrize(
     ("columns", "regime"),
     [
-        ({"amplitude": 0.95}, "quasiperiodic"),
-        ({"amplitude": 0.85}, "unsettled"),  # still shrinking: a slow spiral, not a closed curve
+        ({"amplitude": 0.99}, "quasiperiodic"),
+        ({"amplitude": 0.97}, "unsettled"),  # still shrinking: a slow spiral, not a closed curve
+        ({"amplitude": 1.03}, "unsettled"),  # still growing: on its way out of a point that lost its stability
+        ({"amplitude_before": np.nan}, "quasiperiodic"),  # no stretch before the measurement
         ({"amplitude": 1e-5}, "fixed_point"),  # there, to within what the tolerance resolves
         ({"amplitude": 1e-5, "period": 47}, "fixed_point"),  # a spiral that re-enters the tolerance is no cycle
         ({"amplitude": 1e-3, "period": 47}, "periodic"),
-        ({"amplitude": 1e-2, "period": 1}, "quasiperiodic"),  # a step within the tolerance, on a walk that goes on
-        ({"dimension": 1}, "unsettled"),  # a closed curve needs two dimensions
+        ({"amplitude": 0.99, "period": 1}, "quasiperiodic"),  # a step within the tolerance, on a walk that goes on
+        ({"dimension": 1}, "unsettled"),  # nothing contracts: no attractor
     ],
 )
 def test_a_slow_approach_is_told_from_what_it_approaches(columns: dict[str, Any], regime: str) -> None:
-    near_zero = cell([1e-7], error=1e-8, y_min=-columns.get("amplitude", 1.0), y_max=0.0) | columns
-    if columns.get("amplitude") in (0.95, 0.85):
-        near_zero |= {"y_min": -0.5, "y_max": 0.5}
-    assert only(near_zero)["regime"] == regime
+    exponents = [1e-7] if columns.get("dimension") == 1 else [1e-7, -0.1]
+    assert only(cell(exponents, error=1e-8) | columns)["regime"] == regime
 
 
-def test_chaos_that_ended_on_the_way_is_unsettled() -> None:
-    # Half a run at 0.1 and half at 0: the drift is 8.7 standard errors, with 20 blocks.
-    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.1))["regime"] == "unsettled"
-    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.04))["regime"] == "chaotic"
-    assert only(cell([0.05, -0.1], error=0.0115, lambda_1_drift=-0.04), most_drift=2.0)["regime"] == "unsettled"
+@pytest.mark.parametrize("exponents", [[0.05, -0.1], [1e-4, -0.1], [-0.05, -0.1]])
+def test_halves_that_disagree_are_unsettled(exponents: list[float]) -> None:
+    def regime(drift: float, **thresholds: float) -> str:
+        return only(cell(exponents, lambda_1_drift=drift, lambda_1_drift_se=0.01), **thresholds)["regime"]
+
+    agreed = regime(0.04)
+    assert regime(-0.06) == regime(0.06) == "unsettled"
+    assert agreed == {0.05: "chaotic", 1e-4: "quasiperiodic", -0.05: "unsettled"}[exponents[0]]
+    assert regime(0.04, most_drift=3.0) == "unsettled"
+
+
+def test_a_cycle_is_a_cycle_before_its_exponents_are_clean() -> None:
+    cycle = only(cell([0.05, -0.1], period=7, lambda_1_drift=-0.3, lambda_1_drift_se=0.01))
+    assert cycle["regime"] == "periodic" and not cycle["settled"]
+    assert only(cell([-0.05, -0.1], period=7))["settled"]
+    assert not only(cell(None))["settled"], "nothing is known"
+    assert only(cell([-np.inf], status="superstable", period=2, lambda_1_drift=np.nan))["settled"]
+
+
+def test_the_origin_is_told_from_other_fixed_points() -> None:
+    still = {"period": 1, "amplitude": 1e-12}
+    assert only(cell([-0.1, -0.2], state_norm=1e-6, **still))["at_origin"]
+    assert not only(cell([-0.1, -0.2], state_norm=1e-3, **still))["at_origin"]
+    assert not only(cell([-0.1, -0.2], state_norm=1e-6, period=7))["at_origin"]
+
+
+def test_tori_have_as_many_dimensions_as_zero_exponents() -> None:
+    assert only(cell([1e-4, -0.1, -0.2, -0.3]))["torus_dimension"] == 1
+    assert only(cell([1e-4, -1e-4, -0.2, -0.3]))["torus_dimension"] == 2
+    assert pd.isna(only(cell([1e-4]))["torus_dimension"]), "there may be more zeros than exponents"
+    assert pd.isna(only(cell([0.1, 1e-4, -0.2, -0.3]))["torus_dimension"]), "chaos"
+    assert pd.isna(only(cell([1e-4, -0.1], period=7))["torus_dimension"])
+    everything = only(cell([1e-4, -1e-4], dimension=2))
+    assert everything["regime"] == "unsettled", "a rotation: no attractor"

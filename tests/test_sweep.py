@@ -23,6 +23,7 @@ from runs import TINY, assert_identical, cells_of, plan_of, sweep
 import attractor_jax as aj
 from attractor_jax.batch import Program
 from attractor_jax.config import ConfigError
+from attractor_jax.engine import Engine
 from attractor_jax.plan import Block, Plan
 from attractor_jax.stability import s_critical
 from attractor_jax.sweep import compute_part
@@ -38,7 +39,7 @@ LAYOUTS = {
     "own W": (f"grid.cells=[{', '.join(f'{{N: 3, D: 6, seed: {i}, s: {1 + i % 9}}}' for i in range(150))}]",),
     "henon": ("system=henon", "grid.a={start: 0.1, stop: 1.4, num: 67}", "grid.replicate=[0, 1, 2]"),
 }
-# Devices and batches. The fixture `program` is (2, "auto"), what a sweep does by itself on two cores.
+# Devices and batches. The fixture `engine` is (2, "auto"), what a sweep does by itself on two cores.
 OTHER_WAYS = [(1, 3), (2, 1), (1, 1), (2, 3), (1, "auto")]
 
 
@@ -56,27 +57,30 @@ def plan(layout: str) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def program(plan: Plan) -> Program:
-    return program_of(plan)
+def engine(plan: Plan) -> Engine:
+    return engine_of(plan)
 
 
-def program_of(plan: Plan, *, devices: int = 2, batch: int | str = "auto", memory: float = 2.0**30) -> Program:
-    return Program(plan, plan.groups[0], jax.devices()[:devices], memory, batch)
+def engine_of(plan: Plan, *, devices: int = 2, batch: int | str = "auto", memory: float = 2.0**30) -> Engine:
+    return Engine(plan, plan.groups[0], jax.devices()[:devices], memory, batch)
 
 
-def table_of(plan: Plan, program: Program) -> pd.DataFrame:
+def table_of(plan: Plan, engine: Engine) -> pd.DataFrame:
     """The only part of a plan."""
     (part,) = plan.parts()
-    return compute_part(plan, part, program, lambda cells, steps: None).to_pandas()
+    return compute_part(plan, part, engine)["cells"].to_pandas()
 
 
 def first_blocks(plan: Plan) -> list[Block]:
     return list(next(plan.parts()).blocks())
 
 
-def compute(program: Program, *blocks: Block) -> dict[str, np.ndarray]:
+def compute(engine: Engine, *blocks: Block) -> dict[str, np.ndarray]:
     """Columns of blocks, (blocks, G, S); spectra (blocks, G, S, k)."""
-    columns = program.start(blocks).columns()
+    program = engine.first_program(engine.group.block_shape)
+    inputs = [(*engine.problem(block)[1], engine.states(engine.first_states(block))) for block in blocks]
+    found = list(program.run(inputs))
+    columns = {name: np.stack([one[name] for one in found]) for name in found[0]}
     return {name: np.moveaxis(values, 2, -1) if values.ndim == 4 else values for name, values in columns.items()}
 
 
@@ -98,19 +102,19 @@ def rearranged(block: Block, draws: np.ndarray, lanes: np.ndarray) -> Block:
 # The same bits
 
 
-def test_batches_and_devices_change_no_bit(layout: str, plan: Plan, program: Program) -> None:
-    table = table_of(plan, program)
+def test_batches_and_devices_change_no_bit(layout: str, plan: Plan, engine: Engine) -> None:
+    table = table_of(plan, engine)
     assert table["cell_id"].tolist() == list(range(plan.n_cells))
     assert (table["lambda_1"] > 0.05).any(), "without chaos, every order of the sums gives the same"
     # Each way compiles a program: all of them where that is cheap, one that differs in everything elsewhere.
     for devices, batch in OTHER_WAYS[: 5 if layout == "henon" else 1]:
-        assert_identical(table_of(plan, program_of(plan, devices=devices, batch=batch)), table)
+        assert_identical(table_of(plan, engine_of(plan, devices=devices, batch=batch)), table)
 
 
-def test_companions_change_no_bit(plan: Plan, program: Program) -> None:
+def test_companions_change_no_bit(plan: Plan, engine: Engine) -> None:
     """A cell does not feel what stands beside it in the block, nor which blocks stand beside its own."""
     block, other, *_ = first_blocks(plan)
-    expected = compute(program, block)
+    expected = compute(engine, block)
     keep = np.zeros(block.real.shape, bool)
     keep[keep.shape[0] // 2, keep.shape[1] // 3] = True
     lanes, draws = dict(block.lanes), dict(block.draws)
@@ -118,34 +122,34 @@ def test_companions_change_no_bit(plan: Plan, program: Program) -> None:
     lanes[swept] = np.where(keep, lanes[swept], 0.37 * lanes[swept])
     if "seed" in draws:
         draws["seed"] = np.where(keep.any(axis=1), draws["seed"], draws["seed"] + 1000)
-    there = compute(program, dataclasses.replace(block, draws=draws, lanes=lanes))
+    there = compute(engine, dataclasses.replace(block, draws=draws, lanes=lanes))
     assert_same({name: v[0][keep] for name, v in there.items()}, {name: v[0][keep] for name, v in expected.items()})
     assert not np.array_equal(there["y_max"], expected["y_max"]), "the companions are others"
     for blocks, index in (((block, other), 0), ((other, block), 1), ((other, other, block), 2)):
-        there = compute(program, *blocks)
+        there = compute(engine, *blocks)
         assert_same({name: values[index : index + 1] for name, values in there.items()}, expected)
 
 
-def test_the_order_of_draws_changes_no_bit(plan: Plan, program: Program) -> None:
+def test_the_order_of_draws_changes_no_bit(plan: Plan, engine: Engine) -> None:
     block = first_blocks(plan)[0]
     G, S = block.real.shape
     if S == 1:
         pytest.skip("draws with a single lane each stand where lanes stand elsewhere: see the next test")
-    expected = compute(program, block)
+    expected = compute(engine, block)
     for draws in (np.arange(G)[::-1], np.roll(np.arange(G), 1)):
-        there = compute(program, rearranged(block, draws, np.arange(S)))
+        there = compute(engine, rearranged(block, draws, np.arange(S)))
         assert_same(there, {name: values[:, draws] for name, values in expected.items()})
 
 
-def test_the_order_of_lanes_changes_rounding_at_most(plan: Plan, program: Program) -> None:
+def test_the_order_of_lanes_changes_rounding_at_most(plan: Plan, engine: Engine) -> None:
     """The processor takes lanes several at a time and the last few alone, and may round differently there: it is the
     plan that gives every cell its place. Whatever its place, a cell must get its own numbers.
     """
     block = first_blocks(plan)[0]
     G, S = block.real.shape
     draws, lanes = (np.arange(G), np.arange(S)[::-1]) if S > 1 else (np.arange(G)[::-1], np.arange(S))
-    expected = {name: v[:, draws][:, :, lanes][0] for name, v in compute(program, block).items()}
-    there = {name: v[0] for name, v in compute(program, rearranged(block, draws, lanes)).items()}
+    expected = {name: v[:, draws][:, :, lanes][0] for name, v in compute(engine, block).items()}
+    there = {name: v[0] for name, v in compute(engine, rearranged(block, draws, lanes)).items()}
     settled = expected["lambda_1"] < -0.01
     assert settled.sum() >= 5
     for name in ("exponents", "y_mean", "y_max"):
@@ -159,10 +163,10 @@ def test_a_diverging_cell_is_marked_and_leaves_its_neighbours_alone(
 ) -> None:
     name = {"a": "henon", "r": "logistic"}[axis]
     plan = plan_of(f"system={name}", f"grid.{axis}=[1.1, 1.2, {bounded}]", *SHORT)
-    program, (block,) = program_of(plan, devices=1), first_blocks(plan)
-    expected = compute(program, block)
+    engine, (block,) = engine_of(plan, devices=1), first_blocks(plan)
+    expected = compute(engine, block)
     values = np.where(block.lanes[axis] == bounded, diverging, block.lanes[axis])
-    there = compute(program, dataclasses.replace(block, lanes={**block.lanes, axis: values}))
+    there = compute(engine, dataclasses.replace(block, lanes={**block.lanes, axis: values}))
     assert_same({name: v[0, 0, :2] for name, v in there.items()}, {name: v[0, 0, :2] for name, v in expected.items()})
     assert np.isfinite(expected["lambda_1"]).all()
     lost = {name: v[0, 0, 2] for name, v in there.items()}
@@ -311,23 +315,27 @@ def test_a_system_that_cannot_be_had_gets_one_line(name: str, message: str) -> N
 # How much at once
 
 
+def first_program(plan: Plan, **how: Any) -> Program:
+    return engine_of(plan, **how).first_program(plan.groups[0].block_shape)
+
+
 def test_a_batch_fits_into_the_memory_and_into_the_part() -> None:
     plan = plan_of("grid.D=4", "grid.seed.num=512", "measure.k=1", "measure.align=0", "measure.longest_period=1", *TINY)
     (group,) = plan.groups
     assert group.blocks_per_part > group.n_blocks > 20
     half = -(-group.n_blocks // 2)
-    assert program_of(plan).blocks_per_device == half, "no more than there are"
+    assert first_program(plan).blocks_per_device == half, "no more than there are"
     room = 6.5 * group.block_bytes
-    assert program_of(plan, memory=room).blocks_per_device == 3
-    assert program_of(plan, memory=room, devices=1).blocks_per_device == 6
-    assert program_of(plan, memory=1.0).blocks_per_device == 1, "one block at a time is the least"
-    assert program_of(plan, batch=2).blocks_per_call == 4
-    assert program_of(plan, batch=10**6).blocks_per_device <= half or group.blocks_per_part < 10**6
+    assert first_program(plan, memory=room).blocks_per_device == 3
+    assert first_program(plan, memory=room, devices=1).blocks_per_device == 6
+    assert first_program(plan, memory=1.0).blocks_per_device == 1, "one block at a time is the least"
+    assert first_program(plan, batch=2).blocks_per_call == 4
+    assert first_program(plan, batch=10**6).blocks_per_device <= half or group.blocks_per_part < 10**6
 
 
 def test_a_long_batch_is_cut_so_that_an_interrupt_is_heard() -> None:
     plan = plan_of("measure.steps=10000000", "plan.part_steps=1000000000000000")
-    assert plan.groups[0].n_blocks > 2 and program_of(plan).blocks_per_device == 1
+    assert plan.groups[0].n_blocks > 2 and first_program(plan).blocks_per_device == 1
 
 
 def test_cells_of_one_shape_are_compiled_once(compilations: Any, tmp_path: Path) -> None:

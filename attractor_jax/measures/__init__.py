@@ -30,7 +30,7 @@ class Measure(Protocol):
         """The carry after one more state."""
         ...
 
-    def finish(self, carry: Any, steps: int) -> dict[str, Array]:
+    def finish(self, carry: Any, steps: int | Array) -> dict[str, Array]:
         """The columns, by name."""
         ...
 

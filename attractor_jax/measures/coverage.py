@@ -31,5 +31,5 @@ class Coverage:
         box = jnp.clip(jnp.floor((x + 1) * (BOXES / 2)).astype(jnp.int32), 0, BOXES - 1)
         return carry.at[box[0] * BOXES + box[1]].set(True)
 
-    def finish(self, carry: Bool[Array, "boxes"], steps: int) -> dict[str, Array]:
+    def finish(self, carry: Bool[Array, "boxes"], steps: int | Array) -> dict[str, Array]:
         return {"coverage": jnp.sum(carry) / carry.size}

@@ -51,7 +51,7 @@ class OutputStatistics:
             jnp.maximum(carry.high, y),
         )
 
-    def finish(self, carry: Sums, steps: int) -> dict[str, Array]:
+    def finish(self, carry: Sums, steps: int | Array) -> dict[str, Array]:
         mean = carry.first / steps
         variance = jnp.maximum(carry.second / steps - mean * mean, 0)
         return {

@@ -1,0 +1,255 @@
+"""How does a list of cells become columns on these devices? The programs of one static shape, and the rounds that cells
+go through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from attractor_jax.adaptive import judge
+from attractor_jax.batch import Program, blocks_at_once
+from attractor_jax.blocks import BlockMeasurement
+from attractor_jax.plan import Block, Group, Plan, own_blocks
+from attractor_jax.schema import STATUSES
+
+ENGINE = "scan"
+
+Progress = Callable[[int, float], None]
+Columns = dict[str, np.ndarray]
+
+
+def no_progress(cells: int, steps: float) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that computes the cells of one group.
+
+    Attributes:
+        plan, group: what is computed.
+        devices: all of one kind; how many changes no number.
+        memory: bytes that one batch may take over all devices.
+        batch: blocks a device runs at once, or "auto".
+        progress: called with the cells and the network-steps that were finished, and with zeros while a batch is waited
+            for.
+    """
+
+    plan: Plan
+    group: Group
+    devices: Sequence[Any]
+    memory: float
+    batch: int | str
+    progress: Progress = no_progress
+
+    def measure(self, blocks: Iterable[Block], *, shape: tuple[int, int] | None = None) -> Columns:
+        """All columns of the real cells of some blocks, each (cells,) or (cells, k), in the order of their cell_id.
+
+        Args:
+            shape: draws and lanes of each block; the plan's own if None.
+        """
+        columns, waiting = self._first_round(blocks, shape or self.group.block_shape)
+        repeats = 1
+        while waiting is not None:
+            repeats *= 2
+            waiting = self._further_round(columns, waiting, repeats)
+        order = np.argsort(columns["cell_id"], kind="stable")
+        return {name: values[order] for name, values in columns.items()}
+
+    def program(self, function: Callable[[Any], Any], shape: tuple[int, int]) -> Program:
+        """The program that runs a function of blocks of a shape."""
+        cells = shape[0] * shape[1]
+        planned = self.group.block_shape[0] * self.group.block_shape[1]
+        blocks = min(self.group.blocks_per_part, self.group.n_blocks) * planned
+        at_once = blocks_at_once(
+            self.batch,
+            self.devices,
+            memory=self.memory,
+            block_bytes=self.group.block_bytes * cells // planned,
+            block_cost=self.group.cost * cells,
+            blocks=-(-blocks // cells),
+        )
+        return Program(function, self.devices, at_once)
+
+    def problem(self, block: Block) -> tuple[Any, tuple[Any, Any]]:
+        """The draws of a block in float64, and its draws and parameters in the run's dtype."""
+        dtype = self.plan.config.backend.dtype
+        draws = [self._draw(**axes) for axes in self._draw_axes(block)]
+        exact = {name: np.stack([draw[name] for draw in draws]) for name in draws[0]}
+        rounded = {name: values.astype(dtype) for name, values in exact.items()}
+        return exact, (rounded, {name: block.lanes[name].astype(dtype) for name in self.plan.system.parameters})
+
+    def states(self, values: np.ndarray) -> np.ndarray:
+        """States (G, S, D) as blocks have them: (G, D, S), in the run's dtype."""
+        return values.transpose(0, 2, 1).astype(self.plan.config.backend.dtype)
+
+    def first_states(self, block: Block) -> np.ndarray:
+        """Where the system lets the orbits of a block start, (G, S, D)."""
+        states = [
+            self.plan.system.initial_states(
+                self._draw(**axes), axes, {name: values[g] for name, values in block.lanes.items()}
+            )
+            for g, axes in enumerate(self._draw_axes(block))
+        ]
+        return np.stack(states)
+
+    def wait(self) -> None:
+        """What is done while the devices compute."""
+        time.sleep(0.01)
+        self.progress(0, 0.0)
+
+    def cells(self, block: Block, exact: Any, computed: Columns) -> Columns:
+        """One row a real cell of a block, by column: identity, what was computed, and the closed forms."""
+        shape = block.real.shape
+        parameters = {name: block.lanes[name] for name in self.plan.system.parameters}
+        constants = {
+            "dtype": self.plan.config.backend.dtype,
+            "engine": ENGINE,
+            "dimension": self.group.dimension,
+        }
+        columns = {name: np.broadcast_to(values[:, None], shape) for name, values in block.draws.items()}
+        columns |= block.lanes | {"cell_id": block.cell_id} | computed
+        columns |= {name: np.broadcast_to(np.array(value, object), shape) for name, value in constants.items()}
+        columns |= self.plan.system.closed_form(exact, parameters)
+        columns["status"] = np.array(STATUSES, object)[computed["status"]]
+        # Spectra come as (G, k, S); a row wants its k numbers together.
+        for name in ("exponents", "exponents_se"):
+            columns[name] = np.moveaxis(computed[name], 1, -1)
+        return {name: np.asarray(values)[block.real] for name, values in columns.items()}
+
+    def _draw_axes(self, block: Block) -> list[dict[str, int]]:
+        names = self.plan.system.draw_axes
+        return [{name: int(block.draws[name][g]) for name in names} for g in range(len(block.real))]
+
+    @cached_property
+    def _draw(self) -> Callable[..., Any]:
+        """`system.draw`, remembered from one block to the next: they share draws when the lanes are many."""
+        return lru_cache(maxsize=1024)(self.plan.system.draw)
+
+    @cached_property
+    def block_measurement(self) -> BlockMeasurement:
+        return BlockMeasurement(self.plan.system, self.group, self.plan.config.measure)
+
+    # Rounds
+
+    def _first_round(self, blocks: Iterable[Block], shape: tuple[int, int]) -> tuple[Columns, _Waiting | None]:
+        """Every cell measured once, and those that are not done yet."""
+        measure = self.plan.config.measure
+        steps = measure.transient + measure.align + measure.steps + measure.longest_period
+        under_way: deque[tuple[Block, Any]] = deque()
+
+        def inputs() -> Iterator[Any]:
+            for block in blocks:
+                exact, problem = self.problem(block)
+                under_way.append((block, exact))
+                yield (*problem, self.states(self.first_states(block)))
+
+        pieces: list[Columns] = []
+        carries: list[Any] = []
+        left: list[np.ndarray] = []
+        discards: list[np.ndarray] = []
+        rows = 0
+        for outputs in self.first_program(shape).run(inputs(), self.wait):
+            block, exact = under_way.popleft()
+            computed, measurement = outputs if measure.adaptive else (outputs, None)
+            piece = self.cells(block, exact, computed)
+            pieces.append(piece)
+            done = len(piece["cell_id"])
+            if measure.adaptive:
+                verdict = judge(piece, measure)
+                draw, lane = (at[verdict.go_on] for at in np.nonzero(block.real))
+                carries.append(jax.tree.map(lambda leaf, d=draw, s=lane: leaf[d, ..., s], measurement))
+                left.append(rows + np.flatnonzero(verdict.go_on))
+                discards.append(verdict.discard[verdict.go_on])
+                done -= len(draw)
+            rows += len(piece["cell_id"])
+            self.progress(done, len(piece["cell_id"]) * steps)
+        columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        if not measure.adaptive:
+            return columns, None
+        carry = jax.tree.map(lambda *leaves: np.concatenate(leaves), *carries)
+        return columns, self._still_waiting(_Waiting(np.concatenate(left), np.concatenate(discards), carry), columns)
+
+    def _further_round(self, columns: Columns, waiting: _Waiting, repeats: int) -> _Waiting | None:
+        """As many steps again for the cells that wait: `columns` have their rows replaced, and fewer are left."""
+        measure, G = self.plan.config.measure, self.group.own_block
+        axes = [name for axis in self.plan.system.axes if (name := axis.name) not in self.group.static]
+        chosen = {name: columns[name][waiting.rows] for name in axes}
+
+        def inputs() -> Iterator[Any]:
+            for i, block in enumerate(own_blocks(self.group, chosen, columns["cell_id"][waiting.rows])):
+                at = np.minimum(i * G + np.arange(G), len(waiting.rows) - 1)
+                carry = jax.tree.map(lambda leaf, at=at: leaf[at][..., None], waiting.carry)
+                yield (*self.problem(block)[1], carry, waiting.discard[at][:, None], np.int32(repeats))
+
+        carries: list[Any] = []
+        go_on: list[np.ndarray] = []
+        discards: list[np.ndarray] = []
+        steps = measure.steps * repeats // 2 + measure.longest_period
+        for i, (computed, measurement) in enumerate(self._further_program.run(inputs(), self.wait)):
+            rows = waiting.rows[i * G : (i + 1) * G]
+            n = len(rows)
+            # What was the range after the last round is the range before this one.
+            computed["amplitude_before"] = columns["amplitude"][rows][:, None]
+            new = {name: values[:n, ..., 0] for name, values in computed.items()}
+            new["status"] = np.array(STATUSES, object)[new["status"]]
+            for name, values in new.items():
+                columns[name][rows] = values
+            verdict = judge({name: values[rows] for name, values in columns.items()}, measure)
+            carries.append(jax.tree.map(lambda leaf, keep=verdict.go_on, n=n: leaf[:n][keep][..., 0], measurement))
+            go_on.append(verdict.go_on)
+            discards.append(verdict.discard)
+            self.progress(int((~verdict.go_on).sum()), n * steps)
+        keep = np.concatenate(go_on)
+        carry = jax.tree.map(lambda *leaves: np.concatenate(leaves), *carries)
+        return self._still_waiting(_Waiting(waiting.rows[keep], np.concatenate(discards)[keep], carry), columns)
+
+    def _still_waiting(self, waiting: _Waiting, columns: Columns) -> _Waiting | None:
+        """The same, unless nobody waits or the next round would go beyond `max_steps`."""
+        measure = self.plan.config.measure
+        assert measure.max_steps is not None
+        if not len(waiting.rows):
+            return None
+        if 2 * int(waiting.carry.step[0]) > measure.max_steps:
+            self.progress(len(waiting.rows), 0.0)
+            return None
+        return waiting
+
+    @cached_property
+    def first_program(self) -> Callable[[tuple[int, int]], Program]:
+        measured = self.block_measurement
+        adaptive = self.plan.config.measure.adaptive
+
+        def first(inputs: Any) -> Any:
+            columns, measurement = measured.first(*inputs)
+            return (columns, measurement) if adaptive else columns
+
+        return lru_cache(lambda shape: self.program(first, shape))
+
+    @cached_property
+    def _further_program(self) -> Program:
+        measured = self.block_measurement
+        return self.program(lambda inputs: measured.further(*inputs), (self.group.own_block, 1))
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Cells that go on.
+
+    Attributes:
+        rows: (waiting,), their rows among the columns.
+        discard: (waiting,), bool, see `lyapunov.halve`.
+        carry: a `Measurement` with the cells on the first axis of its leaves.
+    """
+
+    rows: np.ndarray
+    discard: np.ndarray
+    carry: Any
