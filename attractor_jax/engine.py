@@ -101,6 +101,11 @@ class Engine:
         ]
         return np.stack(states)
 
+    @property
+    def steps_of_first_round(self) -> int:
+        measure = self.plan.config.measure
+        return measure.transient + measure.align + measure.steps + measure.longest_period
+
     def wait(self) -> None:
         """What is done while the devices compute."""
         time.sleep(0.01)
@@ -143,7 +148,6 @@ class Engine:
     def _first_round(self, blocks: Iterable[Block], shape: tuple[int, int]) -> tuple[Columns, _Waiting | None]:
         """Every cell measured once, and those that are not done yet."""
         measure = self.plan.config.measure
-        steps = measure.transient + measure.align + measure.steps + measure.longest_period
         under_way: deque[tuple[Block, Any]] = deque()
 
         def inputs() -> Iterator[Any]:
@@ -171,7 +175,7 @@ class Engine:
                 discards.append(verdict.discard[verdict.go_on])
                 done -= len(draw)
             rows += len(piece["cell_id"])
-            self.progress(done, len(piece["cell_id"]) * steps)
+            self.progress(done, len(piece["cell_id"]) * self.steps_of_first_round)
         columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
         if not measure.adaptive:
             return columns, None

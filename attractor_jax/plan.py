@@ -99,7 +99,7 @@ class Group:
     @property
     def own_block(self) -> int:
         """Cells in a block of cells that share nothing."""
-        return OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL
+        return min(OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL, self.n_cells)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
         cell_id: (cells,) or (cells, S).
     """
     G, n = group.own_block, len(cell_id)
-    columns = {name: values.reshape(n, -1) for name, values in axes.items()}
+    columns = {name: np.reshape(values, (n, -1)) for name, values in axes.items()}
     for first in range(0, n, G):
         at = first + np.arange(G)
         real, at = at < n, np.minimum(at, n - 1)
@@ -136,6 +136,23 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
         lanes = {name: columns[name][at] for name in group.lanes}
         ids = cell_id.reshape(n, -1)[at]
         yield Block(draws, lanes, ids, np.broadcast_to(real[:, None], ids.shape))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Whole networks: all cells that differ in nothing but the last axis.
+
+    Attributes:
+        axes: every axis that is not static; those of the draw (networks,), the others (networks, values).
+        cell_id: (networks, values).
+    """
+
+    axes: dict[str, np.ndarray]
+    cell_id: np.ndarray
+
+    @property
+    def n_values(self) -> int:
+        return self.cell_id.shape[1]
 
 
 @dataclass(frozen=True)
@@ -155,6 +172,21 @@ class Part:
         """The part's blocks, each made when it is asked for."""
         for index in range(self.first_block, self.first_block + self.n_blocks):
             yield _block(self.group, index)
+
+    def networks(self) -> Networks:
+        """The part's cells, network by network, in a plan that keeps networks whole."""
+        group = self.group
+        G, chunks = group.block_shape[0], group.lane_chunks
+        first, last = self.first_block // chunks, (self.first_block + self.n_blocks) // chunks
+        draw = np.arange(first * G, min(last * G, group.n_draws))
+        cell_id = group.first_cell + draw[:, None] * group.n_lanes + np.arange(group.n_lanes)
+        each = group.n_lanes // group.n_values
+        axes = {name: np.repeat(values[draw], each) for name, values in group.draws.items()}
+        axes |= {
+            name: np.broadcast_to(values, cell_id.shape).reshape(-1, group.n_values)
+            for name, values in group.lanes.items()
+        }
+        return Networks(axes, cell_id.reshape(-1, group.n_values))
 
     @cached_property
     def n_cells(self) -> int:
@@ -246,6 +278,8 @@ def make_plan(config: SweepConfig) -> Plan:
     system = get(config.system.name)
     refine = read_refine(config.grid)
     if config.grid.get("cells") is not None:
+        if config.transitions is not None:
+            raise ConfigError("transitions", "must be null where grid.cells lists the cells", "a mapping")
         shapes = _listed(system, read_cells(system, config.grid["cells"]))
     else:
         values = read_grid(system, config.grid)

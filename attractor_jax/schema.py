@@ -14,8 +14,8 @@ STATUSES = ("ok", "diverged", "underflow", "superstable", "unresolved")
 
 @dataclass(frozen=True)
 class Column:
-    """One column. Kinds: int, float (float64 in the file whatever the cell was computed in), category, spectrum (a
-    list of floats).
+    """One column. Kinds: int, bool, float (float64 in the file whatever the cell was computed in), category, list (of
+    floats), spectrum (a list that has one length throughout a run, if it can).
     """
 
     name: str
@@ -78,6 +78,8 @@ def arrow_schema(columns: Iterable[Column], spectrum_length: int | None) -> pa.S
     spectrum = pa.list_(pa.float64()) if spectrum_length is None else pa.list_(pa.float64(), spectrum_length)
     kinds = {
         "int": pa.int64(),
+        "bool": pa.bool_(),
+        "list": pa.list_(pa.float64()),
         "float": pa.float64(),
         "category": pa.dictionary(pa.int32(), pa.string()),
         "spectrum": spectrum,

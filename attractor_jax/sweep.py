@@ -12,11 +12,14 @@ import pyarrow as pa
 
 from attractor_jax import measures
 from attractor_jax.backend import memory_budget
+from attractor_jax.continuation import follow
 from attractor_jax.engine import ENGINE, Engine, Progress, no_progress
 from attractor_jax.plan import Part, Plan
 from attractor_jax.provenance import commit
+from attractor_jax.refinement import refine
 from attractor_jax.schema import RECURRENCE, RESULTS, Column, arrow_schema, check_columns, common_before
 from attractor_jax.store import CELLS, RunDirectory
+from attractor_jax.transitions import find_transitions, transition_columns
 
 
 def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], progress: Progress = no_progress) -> None:
@@ -54,7 +57,19 @@ def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], pr
 def compute_part(plan: Plan, part: Part, engine: Engine) -> dict[str, pa.Table]:
     """The tables of one part, by name: its real cells in the order of cell_id, and what was asked for beside them."""
     cells = engine.measure(part.blocks())
-    return {CELLS: as_table(table_columns(plan), cells, plan.spectrum_length)}
+    found = {CELLS: cells}
+    tables: dict[str, pa.Table] = {}
+    if plan.refine:
+        found["refined"] = refine(engine, part.networks(), cells)
+    if plan.config.transitions is not None:
+        networks, both_ways = part.networks(), None
+        if plan.config.transitions.continuation:
+            both_ways = follow(engine, networks, cells)
+            found |= {"forward": both_ways.forward, "backward": both_ways.backward}
+        transitions = find_transitions(engine, networks, cells, both_ways)
+        tables["transitions"] = as_table(transition_columns(plan), transitions, None)
+    columns = table_columns(plan)
+    return tables | {name: as_table(columns, values, plan.spectrum_length) for name, values in found.items()}
 
 
 def as_table(columns: Sequence[Column], values: Mapping[str, np.ndarray], spectrum_length: int | None) -> pa.Table:
@@ -90,6 +105,10 @@ def _arrow(column: Column, values: np.ndarray, spectrum_length: int | None) -> p
             return pa.FixedSizeListArray.from_arrays(flat, type=kind)
         offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1])
         return pa.ListArray.from_arrays(offsets, flat, type=kind)
+    if column.kind == "list":
+        return pa.array(values.tolist(), kind)
+    if column.kind == "bool":
+        return pa.array(np.asarray(values, bool), kind)
     if column.kind == "category":
         return pa.array(values.tolist(), pa.string()).dictionary_encode().cast(kind)
     if column.kind == "float":

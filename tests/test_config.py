@@ -16,9 +16,12 @@ from attractor_jax.plan import Plan
 from sweeps.command_line import CONF
 from sweeps.run import checked
 
-EXPERIMENTS = "article, neurons_and_delays, order_to_chaos or smoke"
+EXPERIMENTS = "article, neurons_and_delays, order_to_chaos, smoke or transitions"
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
-MEASURE = "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se and max_steps"
+MEASURE = (
+    "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
+    "and max_steps"
+)
 SWEEP = "name, system, grid, measure, transitions, backend, plan, output and dry_run"
 VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
 NUMBERS = "a number, a list or a range {start: .., num: ..}, in quotes for the shell"

@@ -1,0 +1,86 @@
+"""What does a network do when its parameter is moved slowly, up and then down? Attractors carried from one value of the
+swept axis to the next.
+
+A cell of the grid starts where the system says; a cell of a continuation starts where its neighbour ended. Where the
+two directions disagree there is hysteresis: attractors coexist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from attractor_jax.engine import Columns, Engine
+from attractor_jax.plan import Networks, own_blocks
+from attractor_jax.schema import STATUSES
+
+# Of the system's own first state, added to the state that is carried on: an orbit that has fallen onto an unstable
+# point to the last bit would stay there for ever.
+KICK = 1e-6
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Both ways along the swept axis.
+
+    Attributes:
+        forward, backward: columns of a table of cells, (networks * values,), in the order of cell_id in both.
+    """
+
+    forward: Columns
+    backward: Columns
+
+
+def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
+    """Every network's attractor followed from the smallest value of the last axis to the largest, and back from there.
+
+    At each value the cell gets the measurement's transient and its first round, whether or not it is adaptive. An orbit
+    that diverged begins anew at the next value. Too coarse an axis jumps from one attractor to another without reason;
+    too short a transient smears the jumps.
+
+    Args:
+        networks: all cells of some networks.
+        cells: the columns of the same cells from the grid, (networks * values,), in the order of cell_id: identity and
+            closed forms are taken from them.
+    """
+    measured = engine.block_measurement
+    program = engine.program(lambda inputs: _measure_and_keep(measured, inputs), (engine.group.own_block, 2))
+    n = networks.n_values
+    found = [{name: values.copy() for name, values in cells.items()} for _ in range(2)]
+    states: list[np.ndarray] | None = None
+    for i in range(n):
+        both = [i, n - 1 - i]
+        axes = {name: values[:, both] if values.ndim == 2 else values for name, values in networks.axes.items()}
+        blocks = list(own_blocks(engine.group, axes, networks.cell_id[:, both]))
+
+        def inputs(blocks: Any = blocks, states: Any = states) -> Iterator[Any]:
+            for b, block in enumerate(blocks):
+                first = engine.first_states(block)
+                start = first if states is None else _carried_on(states[b], first)
+                yield (*engine.problem(block)[1], engine.states(start))
+
+        outputs = list(program.run(inputs(), engine.wait))
+        states = [state.transpose(0, 2, 1) for _, state in outputs]
+        for block, (computed, _) in zip(blocks, outputs, strict=True):
+            computed["status"] = np.array(STATUSES, object)[computed["status"]]
+            for lane, columns in enumerate(found):
+                here = block.real[:, lane]
+                rows = np.searchsorted(cells["cell_id"], block.cell_id[here, lane])
+                for name, values in computed.items():
+                    columns[name][rows] = values[here, ..., lane]
+        engine.progress(0, 2.0 * len(networks.cell_id) * engine.steps_of_first_round)
+    return Continuation(*found)
+
+
+def _measure_and_keep(measured: Any, inputs: Any) -> Any:
+    columns, measurement = measured.first(*inputs)
+    return columns, measurement.state
+
+
+def _carried_on(states: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Where the next cells start, (G, S, D)."""
+    alive = np.isfinite(states).all(axis=-1, keepdims=True)
+    return np.where(alive, np.where(alive, states, 0.0) + KICK * first, first)
