@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attractor_jax.fixed_points import loss_of_stability
     from attractor_jax.iterate import orbit
     from attractor_jax.lyapunov import Exponents, lyapunov_exponents
     from attractor_jax.maps import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from attractor_jax.store import TableError, read_run
 
 _HOME = {
+    "loss_of_stability": "fixed_points",
     "orbit": "iterate",
     "Exponents": "lyapunov",
     "lyapunov_exponents": "lyapunov",
@@ -63,6 +65,7 @@ __all__ = [
     "classify",
     "feedback_network",
     "find_period",
+    "loss_of_stability",
     "lyapunov_exponents",
     "network_from_row",
     "orbit",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from attractor_jax.config import MeasureConfig
 from attractor_jax.dimension import STANDARD_ERRORS, zero_tolerance
-from attractor_jax.regimes import CHAOTIC_REGIMES, classify
+from attractor_jax.regimes import classify
 
 # Nats over all steps, as `ZERO_FLOOR`: a closed curve is told from weak chaos only when lambda_1 T is as small as it is
 # on closed curves. In between (up to 10), a cell goes on.
@@ -37,22 +37,20 @@ class Verdict:
 def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
     """Which cells are done, from the columns of a table of cells, by the default thresholds of `regimes.classify`.
 
-    A cell is done when its early and late halves agree, its regime is not unsettled, the standard error of lambda_1 is
-    at most `measure.target_se`, and, unless the orbit came back, the range that counts as zero is no wider than three
-    of them. A closed curve must show a lambda_1 as small as theirs are. A cell whose exponents cannot be known
+    A cell is done when its early and late halves agree, its regime is not unsettled, and the standard error of lambda_1
+    is at most `measure.target_se`. A closed curve must also show a lambda_1 as small as theirs are, in so many steps
+    that the range that counts as zero is no wider than three of those errors. A cell whose exponents cannot be known
     (diverged, underflow) is done at once.
     """
     assert measure.target_se is not None
     table = pd.DataFrame({name: list(values) if values.ndim > 1 else values for name, values in columns.items()})
     labelled = classify(table)
-    regime, error = labelled["regime"], columns["lambda_1_se"]
-    tolerance = zero_tolerance(error, columns["steps"])
-    hopeless = np.isin(columns["status"], ("diverged", "underflow"))
-    came_back = regime.isin(["fixed_point", "periodic"]).to_numpy()
-    # Closed curves and chaos are told apart by lambda_1 alone.
-    resolved = tolerance <= STANDARD_ERRORS * measure.target_se
-    apart = regime.isin(CHAOTIC_REGIMES).to_numpy() | (np.abs(columns["lambda_1"]) * columns["steps"] <= CURVE_FLOOR)
+    regime, settled = labelled["regime"], labelled["settled"].to_numpy(bool)
+    error, steps = columns["lambda_1_se"], columns["steps"]
     precise = ~(error > measure.target_se)  # where an exponent is -inf it has no error
-    settled = labelled["settled"].to_numpy()
-    known = (regime != "unsettled").to_numpy() & settled & precise
-    return Verdict(go_on=~(hopeless | (known & (came_back | (resolved & apart)))), discard=~settled)
+    narrow = zero_tolerance(error, steps) <= STANDARD_ERRORS * measure.target_se
+    curve = (regime == "quasiperiodic").to_numpy(bool)
+    vague = curve & ~(narrow & (np.abs(columns["lambda_1"]) * steps <= CURVE_FLOOR))
+    known = settled & (regime != "unsettled").to_numpy(bool) & precise & ~vague
+    hopeless = np.isin(columns["status"], ("diverged", "underflow"))
+    return Verdict(go_on=~(hopeless | known), discard=~settled)

@@ -109,7 +109,10 @@ class Program:
             )
 
             def step(i: Any, out: Any) -> Any:
-                outputs = self.function(jax.tree.map(lambda x: x[i], inputs))
+                # Behind barriers, so that how a block comes and goes, which depends on how many there are, cannot
+                # become one with its arithmetic.
+                one = jax.lax.optimization_barrier(jax.tree.map(lambda x: x[i], inputs))
+                outputs = jax.lax.optimization_barrier(self.function(one))
                 return jax.tree.map(lambda all_, one: all_.at[i].set(one), out, outputs)
 
             return jax.lax.fori_loop(0, count[0], step, room)

@@ -54,13 +54,17 @@ class Engine:
         """All columns of the real cells of some blocks, each (cells,) or (cells, k), in the order of their cell_id.
 
         Args:
-            shape: draws and lanes of each block; the plan's own if None.
+            shape: draws and lanes of each block, for cells beside the plan's own; progress does not count them.
         """
-        columns, waiting = self._first_round(blocks, shape or self.group.block_shape)
+
+        def finished(cells: int, steps: float) -> None:
+            self.progress(cells if shape is None else 0, steps)
+
+        columns, waiting = self._first_round(blocks, shape or self.group.block_shape, finished)
         repeats = 1
         while waiting is not None:
             repeats *= 2
-            waiting = self._further_round(columns, waiting, repeats)
+            waiting = self._further_round(columns, waiting, repeats, finished)
         order = np.argsort(columns["cell_id"], kind="stable")
         return {name: values[order] for name, values in columns.items()}
 
@@ -145,7 +149,9 @@ class Engine:
 
     # Rounds
 
-    def _first_round(self, blocks: Iterable[Block], shape: tuple[int, int]) -> tuple[Columns, _Waiting | None]:
+    def _first_round(
+        self, blocks: Iterable[Block], shape: tuple[int, int], finished: Progress
+    ) -> tuple[Columns, _Waiting | None]:
         """Every cell measured once, and those that are not done yet."""
         measure = self.plan.config.measure
         under_way: deque[tuple[Block, Any]] = deque()
@@ -175,14 +181,15 @@ class Engine:
                 discards.append(verdict.discard[verdict.go_on])
                 done -= len(draw)
             rows += len(piece["cell_id"])
-            self.progress(done, len(piece["cell_id"]) * self.steps_of_first_round)
+            finished(done, len(piece["cell_id"]) * self.steps_of_first_round)
         columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
         if not measure.adaptive:
             return columns, None
         carry = jax.tree.map(lambda *leaves: np.concatenate(leaves), *carries)
-        return columns, self._still_waiting(_Waiting(np.concatenate(left), np.concatenate(discards), carry), columns)
+        waiting = _Waiting(np.concatenate(left), np.concatenate(discards), carry)
+        return columns, self._still_waiting(waiting, finished)
 
-    def _further_round(self, columns: Columns, waiting: _Waiting, repeats: int) -> _Waiting | None:
+    def _further_round(self, columns: Columns, waiting: _Waiting, repeats: int, finished: Progress) -> _Waiting | None:
         """As many steps again for the cells that wait: `columns` have their rows replaced, and fewer are left."""
         measure, G = self.plan.config.measure, self.group.own_block
         axes = [name for axis in self.plan.system.axes if (name := axis.name) not in self.group.static]
@@ -211,19 +218,19 @@ class Engine:
             carries.append(jax.tree.map(lambda leaf, keep=verdict.go_on, n=n: leaf[:n][keep][..., 0], measurement))
             go_on.append(verdict.go_on)
             discards.append(verdict.discard)
-            self.progress(int((~verdict.go_on).sum()), n * steps)
+            finished(int((~verdict.go_on).sum()), n * steps)
         keep = np.concatenate(go_on)
         carry = jax.tree.map(lambda *leaves: np.concatenate(leaves), *carries)
-        return self._still_waiting(_Waiting(waiting.rows[keep], np.concatenate(discards)[keep], carry), columns)
+        return self._still_waiting(_Waiting(waiting.rows[keep], np.concatenate(discards)[keep], carry), finished)
 
-    def _still_waiting(self, waiting: _Waiting, columns: Columns) -> _Waiting | None:
+    def _still_waiting(self, waiting: _Waiting, finished: Progress) -> _Waiting | None:
         """The same, unless nobody waits or the next round would go beyond `max_steps`."""
         measure = self.plan.config.measure
         assert measure.max_steps is not None
         if not len(waiting.rows):
             return None
         if 2 * int(waiting.carry.step[0]) > measure.max_steps:
-            self.progress(len(waiting.rows), 0.0)
+            finished(len(waiting.rows), 0.0)
             return None
         return waiting
 

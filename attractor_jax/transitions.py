@@ -154,7 +154,7 @@ def labelled(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 def first_lasting(flags: np.ndarray, consecutive: int) -> np.ndarray:
     """Where `flags` (networks, values) first hold so many times in turn: an index a network, -1 where they never do."""
-    windows: np.ndarray = np.lib.stride_tricks.sliding_window_view(flags, consecutive, axis=1).all(axis=-1)
+    windows = np.asarray(np.lib.stride_tricks.sliding_window_view(flags, consecutive, axis=1).all(axis=-1))
     return np.where(windows.any(axis=-1), windows.argmax(axis=-1), -1)
 
 

@@ -99,7 +99,7 @@ def _compute(plan: Plan) -> int:
     if len(todo) < plan.n_parts:
         print(f"{len(directory.done)} of {plan.n_parts} parts are there already", file=sys.stderr)
     if not todo:
-        print(directory.path, flush=True)
+        _finish(directory)
         return 0
     try:
         from attractor_jax import backend
@@ -121,8 +121,27 @@ def _compute(plan: Plan) -> int:
         return _say("error", f"{error}; {_kept(directory)}", 1)
     except KeyboardInterrupt as stop:
         return _say("stopped", _kept(directory), _exit_code(stop))
-    print(directory.path, flush=True)
+    _finish(directory)
     return 0
+
+
+def _finish(directory: RunDirectory) -> None:
+    """The last words: where the run is, after what a person should know of it."""
+    plan = directory.plan
+    if plan.config.transitions is not None:
+        axis = plan.system.axes[-1].name
+        table = directory.path / "transitions"
+        import pyarrow.parquet as pq
+
+        onsets = pq.read_table(table, columns=[f"{axis}_chaos"]).column(0)
+        if onsets.null_count == len(onsets):
+            values = plan.groups[0].lanes[axis]
+            must = f"in none of {len(onsets)} networks, on {plan.config.transitions.consecutive} values in turn"
+            print(
+                f"no transition to chaos {must}, between {axis} = {values.min():g} and {values.max():g}",
+                file=sys.stderr,
+            )
+    print(directory.path, flush=True)
 
 
 def _kept(directory: RunDirectory) -> str:
