@@ -200,3 +200,284 @@ LOGISTIC_2_CYCLE = 0.5 * np.log(
 LOGISTIC_FIXED = np.log(abs(2 - 2.5))  # at r = 2.5: ln|2 - r|
 LOGISTIC_CHAOS = np.log(2.0)  # at r = 4
 HENON_SUM = np.log(0.3)  # ln|det J| = ln|b| everywhere
+
+
+@dataclass(frozen=True)
+class Attractor:
+    """One attractor of a network, and the initial states (replicates) that are known to lead to it.
+
+    `exponents` are (value, error) in nats per step, the leading ones; an error of 0 is that of the last digit given.
+    Zero exponents are given as (0, 0). `amplitude` is the range of y. `frequencies` are those of a torus, in turns per
+    step. `period` 0: none.
+    """
+
+    regime: str
+    replicates: tuple[int, ...]
+    period: int = 0
+    amplitude: float | None = None
+    exponents: tuple[tuple[float, float], ...] = ()
+    frequencies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class HardCase:
+    """A network of the uniform family that is easily labelled wrongly, what is true of it, and how that was
+    established.
+    """
+
+    name: str
+    seed: int
+    N: int
+    D: int
+    s: float
+    attractors: tuple[Attractor, ...]
+    established: str
+
+
+@dataclass(frozen=True)
+class Supertransient(HardCase):
+    """A network whose orbits are chaotic for long and settle all the same. `while_chaotic` are leading exponents
+    before. Settling times are exponentially distributed with mean `mean_settling_steps`, and those of one start depend
+    on the last bit of the processor's arithmetic: no single one is a truth.
+    """
+
+    while_chaotic: tuple[tuple[float, float], ...]
+    mean_settling_steps: float
+    median_settling_steps: float  # of replicates 0 to 31, on one machine
+    longest_settling_steps: float
+
+
+@dataclass(frozen=True)
+class Hysteresis:
+    """A network that keeps one of two attractors when it is carried upwards along s, the other when downwards.
+
+    Carried from `carried_from[0]`, where it starts next to the origin, and from `carried_from[1]`. The two differ
+    over `interval`. `points` are (s, (period, range of y) upwards, (period, range of y) downwards).
+    """
+
+    name: str
+    seed: int
+    N: int
+    D: int
+    carried_from: tuple[float, float]
+    interval: tuple[float, float]
+    points: tuple[tuple[float, tuple[int, float], tuple[int, float]], ...]
+    established: str
+
+
+HARD_CASES = {
+    "torus D=8": HardCase(
+        name="torus D=8",
+        seed=139,
+        N=4,
+        D=8,
+        s=0.5,
+        attractors=(
+            Attractor(
+                regime="quasiperiodic",
+                replicates=tuple(range(33)),
+                amplitude=1.8061,
+                exponents=((0, 0), (0, 0), (-0.0201287, 3e-7), (-0.0662692, 3e-7)),
+                frequencies=(0.4377510930, 0.0716063457),
+            ),
+        ),
+        established="lambda_1 and lambda_2 are 1e-9 and 5e-9 at T = 10^7 (|lambda T| < 0.3 at 10^5, 10^6 and 10^7); no"
+        " recurrence within 10^5; the 30 strongest lines of y lie at integer combinations of two frequencies to 1e-11,"
+        " and no relation i f1 + j f2 = m with |i|, |j| <= 40 holds to better than 7e-5; replicates 0 to 32, and"
+        " states moved by 0.1, have all this amplitude and no period.",
+    ),
+    "torus D=16": HardCase(
+        name="torus D=16",
+        seed=119,
+        N=4,
+        D=16,
+        s=0.5,
+        attractors=(
+            Attractor(
+                regime="quasiperiodic",
+                replicates=tuple(range(33)),
+                amplitude=1.3694,
+                exponents=((0, 0), (0, 0), (-0.0348659, 4e-7), (-0.0679157, 3e-7)),
+                frequencies=(0.2362742711, 0.4604666190),
+            ),
+        ),
+        established="As for D=8: lambda_1 and lambda_2 are 1.4e-8 and 6e-9 at T = 10^7, no recurrence within 10^5, 30"
+        " lines at integer combinations to 1e-11, no relation up to 40 to better than 4e-5, one attractor from 33"
+        " starts and after moves by 0.1.",
+    ),
+    "locked torus": HardCase(
+        name="locked torus",
+        seed=2,
+        N=4,
+        D=16,
+        s=0.9,
+        attractors=(
+            Attractor(
+                regime="quasiperiodic",
+                replicates=(0, 1, 2),
+                amplitude=1.65194,
+                exponents=((0, 0), (-1.119e-4, 1e-6), (-0.05090, 1e-5)),
+                frequencies=(0.3620856158,),
+            ),
+        ),
+        established="Two closed curves, visited in turn, that pass for a torus when T is short: lambda_2 T is -11.1 at"
+        " T = 10^5 and -111.9 at 10^6, so that lambda_2 is no zero, while lambda_1 T is 1.4 and 0.02. The two"
+        " frequencies of the torus on which they lie, 0.3620856158 and 0.0516575368, are locked, 8 f1 + 2 f2 = 3, so"
+        " that every second output has the one frequency 2 f1 and its multiples. With a zero range of 10/T lambda_2"
+        " counts as zero up to T = 89,000.",
+    ),
+    "cycle and curve": HardCase(
+        name="cycle and curve",
+        seed=3,
+        N=4,
+        D=8,
+        s=0.7,
+        attractors=(
+            Attractor(
+                regime="periodic",
+                replicates=(0, 2, 3, 5, 8, 9, 10, 13, 16),
+                period=2,
+                amplitude=2 * 1.2444697521389763,
+                exponents=((-0.112483858, 0), (-0.112483858, 0), (-0.235281487, 0)),
+            ),
+            Attractor(
+                regime="quasiperiodic",
+                replicates=(1, 4, 6, 7, 11, 12, 14, 15),
+                amplitude=1.9873,
+                exponents=((0, 0), (-0.020806, 4e-6), (-0.020806, 4e-6)),
+            ),
+        ),
+        established="Both as they are at T = 10^6. The cycle y = a, -a, ... is a root of"
+        " a = -s sum_i r_i tanh(a sum_j (-1)^(j+1) w_ij), which gives the amplitude, and the product of its two"
+        " Jacobians gives its exponents. Each of the 17 replicates, moved at random by 1e-6 and by 1e-3 (32 times"
+        " each), ended on the same attractor every time.",
+    ),
+    "two cycles": HardCase(
+        name="two cycles",
+        seed=160,
+        N=4,
+        D=16,
+        s=4.0,
+        attractors=(
+            Attractor(
+                regime="periodic",
+                replicates=(4, 5, 11),
+                period=32,
+                amplitude=6.8952839,
+                exponents=((-0.028989073, 0), (-0.028989073, 0), (-0.081693024, 0)),
+            ),
+            Attractor(
+                regime="periodic",
+                replicates=(8,),
+                period=76,
+                amplitude=6.6868896,
+                exponents=((-0.01269802, 0), (-0.01269802, 0), (-0.032796789, 0)),
+            ),
+        ),
+        established="Both return to within 3e-15 after 10^6 steps; exponents from the product of the 32 and 76"
+        " Jacobians, and from T = 10^6 within 1e-6. These replicates, moved at random by 1e-6 and by 1e-3 (32 times"
+        " each), ended on the same cycle every time; others (0 and 1 among them) pass through transient chaos and end"
+        " on either.",
+    ),
+    "origin and cycle": HardCase(
+        name="origin and cycle",
+        seed=26,
+        N=4,
+        D=2,
+        s=2.9,
+        attractors=(
+            Attractor(
+                regime="fixed_point",
+                replicates=(0, 7),
+                period=1,
+                amplitude=0.0,
+                exponents=((-0.070181085, 0), (-2.548371296, 0)),
+            ),
+            Attractor(
+                regime="periodic",
+                replicates=(1, 2, 3, 4, 5, 6, 8),
+                period=2,
+                amplitude=2 * 2.4732977773252234,
+                exponents=((-0.298019223, 0), (-0.750584771, 0)),
+            ),
+        ),
+        established="In closed form: the origin is stable below s_critical = 3.128626305, where it flips"
+        " subcritically; the cycle y = a, -a, ... is a root of a = -s sum_i r_i tanh(a (w_i1 - w_i2)), which has two"
+        " between s = 2.6188596878, a fold, and s_critical. The exponents of the origin are the logarithms of the"
+        " moduli of its eigenvalues, those of the cycle come from the product of its two Jacobians.",
+    ),
+    "supertransient": Supertransient(
+        name="supertransient",
+        seed=116,
+        N=4,
+        D=16,
+        s=4.0,
+        attractors=(
+            Attractor(
+                regime="periodic",
+                replicates=tuple(range(32)),
+                period=4,
+                amplitude=2 * 3.48888351,
+                exponents=((-0.11523745, 0), (-0.11523745, 0), (-0.16231522, 0), (-0.16231522, 0)),
+            ),
+        ),
+        established="All of replicates 0 to 31 settled by 2.8 million steps and all of 32 to 287 by 6.0 million, each"
+        " on the cycle of period 4, which is known by its exact return and the product of its four Jacobians; states"
+        " moved by up to 0.1 return to it. Before that, in four of them over 200,000 steps, two exponents are"
+        " positive. Of the 256 the mean settling time is 765,000 and the median 600,000.",
+        while_chaotic=((0.0617, 6e-4), (0.0244, 6e-4)),
+        mean_settling_steps=765_000,
+        median_settling_steps=440_000,
+        longest_settling_steps=2_800_000,
+    ),
+}
+
+HYSTERESIS = {
+    "origin and cycle": Hysteresis(
+        name="origin and cycle",
+        seed=26,
+        N=4,
+        D=2,
+        carried_from=(2.4, 3.4),
+        interval=(2.6188596878, 3.128626305),
+        points=(
+            (2.675, (1, 0.0), (2, 3.6555)),
+            (2.866, (1, 0.0), (2, 4.7902)),
+            (3.071, (1, 0.0), (2, 5.6506)),
+        ),
+        established="In closed form, see HARD_CASES: a fold of cycles below, a subcritical flip above. Both branches"
+        " measured over 10^6 steps at the three points.",
+    ),
+    "curve and cycle": Hysteresis(
+        name="curve and cycle",
+        seed=3,
+        N=4,
+        D=8,
+        carried_from=(0.48, 1.0),
+        interval=(0.52, 0.91),
+        points=(
+            (0.549, (0, 1.2409), (2, 1.3514)),
+            (0.69, (0, 1.9402), (2, 2.4235)),
+            (0.868, (0, 2.9047), (2, 3.4887)),
+        ),
+        established="Carried along 100 and along 60 values of s; at the three points both branches stayed for 10^6"
+        " steps more. Upwards a closed curve, and at 0.868 a torus of dimension 2 (lambda_1 T = 0.2, lambda_2 T ="
+        " -0.1 at 10^6); downwards the cycle of period 2. At both ends 40 starts find one and the same attractor.",
+    ),
+    "two curves": Hysteresis(
+        name="two curves",
+        seed=17,
+        N=4,
+        D=8,
+        carried_from=(0.82, 2.9),
+        interval=(0.90, 2.88),
+        points=(
+            (1.007, (0, 2.0647), (0, 1.7198)),
+            (1.608, (0, 4.1459), (0, 3.6405)),
+            (2.57, (0, 6.9399), (0, 6.0951)),
+        ),
+        established="Carried along 100 and along 60 values of s; at the three points both branches stayed for 10^6"
+        " steps more, all six with |lambda_1| T < 0.4 and lambda_2 below -0.017. At both ends 40 starts find one and"
+        " the same attractor.",
+    ),
+}
