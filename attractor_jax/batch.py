@@ -102,17 +102,11 @@ class Program:
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
         def one_after_the_other(count: Any, inputs: Any) -> Any:
-            first = jax.tree.map(lambda x: x[0], inputs)
-            room = jax.tree.map(
-                lambda leaf: jnp.zeros((self.blocks_per_device, *leaf.shape), leaf.dtype),
-                jax.eval_shape(self.function, first),
-            )
+            shapes = jax.eval_shape(self.function, jax.tree.map(lambda x: x[0], inputs))
+            room = jax.tree.map(lambda leaf: jnp.zeros((self.blocks_per_device, *leaf.shape), leaf.dtype), shapes)
 
             def step(i: Any, out: Any) -> Any:
-                # Behind barriers, so that how a block comes and goes, which depends on how many there are, cannot
-                # become one with its arithmetic.
-                one = jax.lax.optimization_barrier(jax.tree.map(lambda x: x[i], inputs))
-                outputs = jax.lax.optimization_barrier(self.function(one))
+                outputs = self.function(jax.tree.map(lambda x: x[i], inputs))
                 return jax.tree.map(lambda all_, one: all_.at[i].set(one), out, outputs)
 
             return jax.lax.fori_loop(0, count[0], step, room)

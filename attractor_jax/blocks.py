@@ -13,14 +13,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.iterate import iterate
 from attractor_jax.lyapunov import Measurement, advance, begin, halve, results
 from attractor_jax.plan import Group
-from attractor_jax.recurrence import find_period, output_range
-from attractor_jax.schema import STATUSES
+from attractor_jax.recurrence import Recurrence, find_period, output_range
 from attractor_jax.systems import System
 
 
@@ -43,54 +43,136 @@ def lanes_last(system: System) -> Callable[[Any], Any]:
     return lift
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Measured:
+    """What a round leaves of a block: draws on the first axis of every array, lanes on the last.
+
+    Attributes:
+        carry: from which the block can go on.
+        recurrence: of the orbit after the round.
+        amplitude_before: (G, S), range of y over as long a stretch before the round.
+        observed: the columns of the measures that stand beside the exponents.
+        nonsingular: (G, S), bool, the derivative can vanish by underflow only.
+    """
+
+    carry: Measurement
+    recurrence: Recurrence
+    amplitude_before: Any
+    observed: dict[str, Any]
+    nonsingular: Any
+
+
 @dataclass(frozen=True)
 class BlockMeasurement:
-    """The measurement of a block: `first` takes it from its states through a whole measurement, `further` doubles it.
+    """The measurement of a block: `first` takes it from its states through a whole measurement, `further` doubles it,
+    and `columns` says, on the host, what is known by then.
 
-    Draws are arrays (G, ...) of `system.draw`, parameters (G, S), states (G, D, S). Columns come as (G, S), spectra as
-    (G, k, S). Both methods also give the `Measurement` from which the block can go on.
+    Draws are arrays (G, ...) of `system.draw`, parameters (G, S), states (G, D, S).
     """
 
     system: System
     group: Group
     measure: MeasureConfig
 
-    def first(self, draws: Any, parameters: Any, states: Any) -> tuple[dict[str, Any], Measurement]:
+    def first(self, draws: Any, parameters: Any, states: Any) -> Measured:
         """Transient, alignment, and the first `measure.steps` steps."""
-        problem, lift, measure = (draws, parameters), lanes_last(self.system), self.measure
+        problem, lift, measure = (draws, parameters), self._lift, self.measure
         watched = min(measure.longest_period, measure.transient)
         states = iterate(problem, states, steps=measure.transient - watched, lift=lift)
         states, before = output_range(problem, states, steps=watched, lift=lift)
-        measurement = begin(problem, states, k=self.group.k, blocks=measure.blocks, align=measure.align, **self._frame)
-        measurement = advance(problem, measurement, blocks=measure.blocks, block_steps=self.block_steps, **self._frame)
-        columns = self._columns(problem, measurement, jnp.int32(1))
-        return columns | {"amplitude_before": before if watched else jnp.full_like(before, jnp.nan)}, measurement
+        carry = begin(problem, states, k=self.group.k, blocks=measure.blocks, align=measure.align, **self._frame)
+        carry = advance(problem, carry, blocks=measure.blocks, block_steps=self.block_steps, **self._frame)
+        return self._measured(problem, carry, before if watched else jnp.full_like(before, jnp.nan))
 
     def further(
-        self, draws: Any, parameters: Any, measurement: Measurement, discard: Any, repeats: Any
-    ) -> tuple[dict[str, Any], Measurement]:
+        self, draws: Any, parameters: Any, carry: Measurement, before: Any, discard: Any, repeats: Any
+    ) -> Measured:
         """As many steps again as were measured so far, in blocks of twice the length.
 
         Args:
+            before: (G, S), the amplitude after the last round.
             discard: (G, S), bool, see `lyapunov.halve`.
             repeats: (), a block's length from now on, in blocks of the first round.
         """
-        problem, lift = (draws, parameters), lanes_last(self.system)
-        measurement = lift(partial(halve, measures=self._observers))(problem, measurement, discard)
-        measurement = advance(
-            problem,
-            measurement,
-            blocks=self.measure.blocks // 2,
-            block_steps=self.block_steps,
-            repeats=repeats,
-            **self._frame,
-        )
-        return self._columns(problem, measurement, repeats), measurement
+        problem = (draws, parameters)
+        carry = self._lift(partial(halve, measures=self._observers))(problem, carry, discard)
+        half = {"blocks": self.measure.blocks // 2, "block_steps": self.block_steps, "repeats": repeats}
+        return self._measured(problem, advance(problem, carry, **half, **self._frame), before)
 
     @property
     def block_steps(self) -> int:
         """Steps of a block in the first round."""
         return self.measure.steps // self.measure.blocks
+
+    def columns(self, measured: Measured, repeats: int) -> dict[str, np.ndarray]:
+        """The columns of a block's cells, each (G, S) or (G, S, k), from what came back as NumPy arrays."""
+        # Draws and lanes first, then the arrays of one network.
+        m = jax.tree.map(lambda leaf: np.moveaxis(leaf, -1, 1), measured)
+        block_steps = self.block_steps * repeats
+        found = results(m.carry, block_steps=block_steps)
+        vanished = (found.exponents == -np.inf).any(axis=-1)
+        # A derivative that cannot vanish but did has underflowed: its logarithm is unknown, not -inf.
+        underflow = vanished & m.nonsingular
+
+        def known(values: Any) -> np.ndarray:
+            shape = (..., *[None] * (np.ndim(values) - 2))
+            return np.where(found.diverged[shape] | (underflow[shape] & ~np.isfinite(values)), np.nan, values)
+
+        status = np.select(
+            [found.diverged, underflow, vanished], ["diverged", "underflow", "superstable"], "ok"
+        ).astype(object)
+        before, discarded = self.measure.transient, m.carry.discarded * block_steps
+        return {
+            "transient": before + discarded,
+            "steps": m.carry.step - discarded,
+            "n_blocks": self.measure.blocks - m.carry.discarded,
+            "status": status,
+            "lambda_1": known(found.exponents[..., 0]),
+            "lambda_1_se": known(found.standard_error[..., 0]),
+            "lambda_1_drift": known(found.drift[..., 0]),
+            "lambda_1_drift_se": known(found.drift_error[..., 0]),
+            "settling_time": known(before + self.measure.align + found.settled_from * block_steps),
+            "exponents": known(found.exponents),
+            "exponents_se": known(found.standard_error),
+            "sum_rule": known(found.sum_rule),
+            "sum_rule_residual": known(found.sum_rule_residual),
+            "log_det_min": known(found.log_det_min),
+            **{name: np.where(found.diverged, np.nan, values) for name, values in m.observed.items()},
+            "period": m.recurrence.period,
+            "period_tolerance": m.recurrence.tolerance,
+            "amplitude": m.recurrence.amplitude,
+            "amplitude_before": m.amplitude_before,
+            "state_norm": m.recurrence.norm,
+        }
+
+    def _measured(self, problem: Any, carry: Measurement, before: Any) -> Measured:
+        measure = self.measure
+        tolerance = None if measure.period_tolerance == "auto" else measure.period_tolerance
+        recurrence = find_period(
+            problem, carry.state, longest=measure.longest_period, tolerance=tolerance, lift=self._lift
+        )
+
+        def observed(_: Any, m: Measurement) -> dict[str, Any]:
+            columns: dict[str, Any] = {}
+            for observer in self._observers:
+                columns |= observer.finish(m.observations[observer.name], m.observed)
+            return columns
+
+        def nonsingular(map_: Any, m: Measurement) -> Any:
+            return jnp.asarray(getattr(map_, "nonsingular", False))
+
+        return Measured(
+            carry=carry,
+            recurrence=recurrence,
+            amplitude_before=before,
+            observed=self._lift(observed)(problem, carry),
+            nonsingular=self._lift(nonsingular)(problem, carry),
+        )
+
+    @property
+    def _lift(self) -> Any:
+        return lanes_last(self.system)
 
     @property
     def _observers(self) -> tuple[measures.Measure, ...]:
@@ -101,63 +183,5 @@ class BlockMeasurement:
         return {
             "renormalise_every": self.group.renormalise_every,
             "measures": self._observers,
-            "lift": lanes_last(self.system),
+            "lift": self._lift,
         }
-
-    def _columns(self, problem: Any, measurement: Measurement, repeats: Any) -> dict[str, Any]:
-        """What the block's cells look like by now."""
-        measure, lift = self.measure, lanes_last(self.system)
-        tolerance = None if measure.period_tolerance == "auto" else measure.period_tolerance
-        recurrence = find_period(
-            problem, measurement.state, longest=measure.longest_period, tolerance=tolerance, lift=lift
-        )
-        columns = lift(partial(self._cell, repeats=repeats))(problem, measurement)
-        return columns | {
-            "period": recurrence.period,
-            "period_tolerance": recurrence.tolerance,
-            "amplitude": recurrence.amplitude,
-            "state_norm": recurrence.norm,
-        }
-
-    def _cell(self, map_: Any, m: Measurement, *, repeats: Any) -> dict[str, Any]:
-        """The columns of one cell that come from its sums."""
-        block_steps = self.block_steps * repeats
-        found = results(m, block_steps=block_steps)
-        vanished = jnp.any(found.exponents == -jnp.inf)
-        # A derivative that cannot vanish but did has underflowed: its logarithm is unknown, not -inf.
-        underflow = vanished & getattr(map_, "nonsingular", False)
-
-        def known(values: Any) -> Any:
-            bad = found.diverged | (underflow & ~jnp.isfinite(values))
-            return jnp.where(bad, jnp.nan, values)
-
-        status = jnp.where(
-            found.diverged,
-            STATUSES.index("diverged"),
-            jnp.where(
-                underflow,
-                STATUSES.index("underflow"),
-                jnp.where(vanished, STATUSES.index("superstable"), STATUSES.index("ok")),
-            ),
-        )
-        before = self.measure.transient + self.measure.align
-        columns = {
-            "transient": before - self.measure.align + m.discarded * block_steps,
-            "steps": m.step - m.discarded * block_steps,
-            "n_blocks": self.measure.blocks - m.discarded,
-            "status": status,
-            "lambda_1": known(found.exponents[0]),
-            "lambda_1_se": known(found.standard_error[0]),
-            "lambda_1_drift": known(found.drift[0]),
-            "lambda_1_drift_se": known(found.drift_error[0]),
-            "settling_time": known(before + found.settled_from * block_steps),
-            "exponents": known(found.exponents),
-            "exponents_se": known(found.standard_error),
-            "sum_rule": known(found.sum_rule),
-            "sum_rule_residual": known(found.sum_rule_residual),
-            "log_det_min": known(found.log_det_min),
-        }
-        for observer in self._observers:
-            seen = observer.finish(m.observations[observer.name], m.observed)
-            columns |= {name: jnp.where(found.diverged, jnp.nan, value) for name, value in seen.items()}
-        return columns

@@ -15,7 +15,6 @@ import numpy as np
 
 from attractor_jax.engine import Columns, Engine
 from attractor_jax.plan import Networks, own_blocks
-from attractor_jax.schema import STATUSES
 
 # Of the system's own first state, added to the state that is carried on: an orbit that has fallen onto an unstable
 # point to the last bit would stay there for ever.
@@ -47,7 +46,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
             closed forms are taken from them.
     """
     measured = engine.block_measurement
-    program = engine.program(lambda inputs: _measure_and_keep(measured, inputs), (engine.group.own_block, 2))
+    program = engine.first_program((engine.group.own_block, 2))
     n = networks.n_values
     found = [{name: values.copy() for name, values in cells.items()} for _ in range(2)]
     states: list[np.ndarray] | None = None
@@ -63,21 +62,16 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
                 yield (*engine.problem(block)[1], engine.states(start))
 
         outputs = list(program.run(inputs(), engine.wait))
-        states = [state.transpose(0, 2, 1) for _, state in outputs]
-        for block, (computed, _) in zip(blocks, outputs, strict=True):
-            computed["status"] = np.array(STATUSES, object)[computed["status"]]
+        states = [np.moveaxis(output.carry.state, -1, 1) for output in outputs]
+        for block, output in zip(blocks, outputs, strict=True):
+            computed = measured.columns(output, 1)
             for lane, columns in enumerate(found):
                 here = block.real[:, lane]
                 rows = np.searchsorted(cells["cell_id"], block.cell_id[here, lane])
                 for name, values in computed.items():
-                    columns[name][rows] = values[here, ..., lane]
+                    columns[name][rows] = values[here, lane]
         engine.progress(0, 2.0 * len(networks.cell_id) * engine.steps_of_first_round)
     return Continuation(*found)
-
-
-def _measure_and_keep(measured: Any, inputs: Any) -> Any:
-    columns, measurement = measured.first(*inputs)
-    return columns, measurement.state
 
 
 def _carried_on(states: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ from attractor_jax.adaptive import judge
 from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
 from attractor_jax.plan import Block, Group, Plan, own_blocks
-from attractor_jax.schema import STATUSES
 
 ENGINE = "scan"
 
@@ -128,10 +127,6 @@ class Engine:
         columns |= block.lanes | {"cell_id": block.cell_id} | computed
         columns |= {name: np.broadcast_to(np.array(value, object), shape) for name, value in constants.items()}
         columns |= self.plan.system.closed_form(exact, parameters)
-        columns["status"] = np.array(STATUSES, object)[computed["status"]]
-        # Spectra come as (G, k, S); a row wants its k numbers together.
-        for name in ("exponents", "exponents_se"):
-            columns[name] = np.moveaxis(computed[name], 1, -1)
         return {name: np.asarray(values)[block.real] for name, values in columns.items()}
 
     def _draw_axes(self, block: Block) -> list[dict[str, int]]:
@@ -167,16 +162,15 @@ class Engine:
         left: list[np.ndarray] = []
         discards: list[np.ndarray] = []
         rows = 0
-        for outputs in self.first_program(shape).run(inputs(), self.wait):
+        for measured in self.first_program(shape).run(inputs(), self.wait):
             block, exact = under_way.popleft()
-            computed, measurement = outputs if measure.adaptive else (outputs, None)
-            piece = self.cells(block, exact, computed)
+            piece = self.cells(block, exact, self.block_measurement.columns(measured, 1))
             pieces.append(piece)
             done = len(piece["cell_id"])
             if measure.adaptive:
                 verdict = judge(piece, measure)
                 draw, lane = (at[verdict.go_on] for at in np.nonzero(block.real))
-                carries.append(jax.tree.map(lambda leaf, d=draw, s=lane: leaf[d, ..., s], measurement))
+                carries.append(jax.tree.map(lambda leaf, d=draw, s=lane: leaf[d, ..., s], measured.carry))
                 left.append(rows + np.flatnonzero(verdict.go_on))
                 discards.append(verdict.discard[verdict.go_on])
                 done -= len(draw)
@@ -199,23 +193,21 @@ class Engine:
             for i, block in enumerate(own_blocks(self.group, chosen, columns["cell_id"][waiting.rows])):
                 at = np.minimum(i * G + np.arange(G), len(waiting.rows) - 1)
                 carry = jax.tree.map(lambda leaf, at=at: leaf[at][..., None], waiting.carry)
-                yield (*self.problem(block)[1], carry, waiting.discard[at][:, None], np.int32(repeats))
+                # What was the range after the last round is the range before this one.
+                before = columns["amplitude"][waiting.rows[at], None]
+                yield (*self.problem(block)[1], carry, before, waiting.discard[at, None], np.int32(repeats))
 
         carries: list[Any] = []
         go_on: list[np.ndarray] = []
         discards: list[np.ndarray] = []
         steps = measure.steps * repeats // 2 + measure.longest_period
-        for i, (computed, measurement) in enumerate(self._further_program.run(inputs(), self.wait)):
+        for i, measured in enumerate(self._further_program.run(inputs(), self.wait)):
             rows = waiting.rows[i * G : (i + 1) * G]
             n = len(rows)
-            # What was the range after the last round is the range before this one.
-            computed["amplitude_before"] = columns["amplitude"][rows][:, None]
-            new = {name: values[:n, ..., 0] for name, values in computed.items()}
-            new["status"] = np.array(STATUSES, object)[new["status"]]
-            for name, values in new.items():
-                columns[name][rows] = values
+            for name, values in self.block_measurement.columns(measured, repeats).items():
+                columns[name][rows] = values[:n, 0]
             verdict = judge({name: values[rows] for name, values in columns.items()}, measure)
-            carries.append(jax.tree.map(lambda leaf, keep=verdict.go_on, n=n: leaf[:n][keep][..., 0], measurement))
+            carries.append(jax.tree.map(lambda leaf, keep=verdict.go_on, n=n: leaf[:n][keep][..., 0], measured.carry))
             go_on.append(verdict.go_on)
             discards.append(verdict.discard)
             finished(int((~verdict.go_on).sum()), n * steps)
@@ -236,14 +228,9 @@ class Engine:
 
     @cached_property
     def first_program(self) -> Callable[[tuple[int, int]], Program]:
+        """The program of the first round for blocks of a shape."""
         measured = self.block_measurement
-        adaptive = self.plan.config.measure.adaptive
-
-        def first(inputs: Any) -> Any:
-            columns, measurement = measured.first(*inputs)
-            return (columns, measurement) if adaptive else columns
-
-        return lru_cache(lambda shape: self.program(first, shape))
+        return lru_cache(lambda shape: self.program(lambda inputs: measured.first(*inputs), shape))
 
     @cached_property
     def _further_program(self) -> Program:

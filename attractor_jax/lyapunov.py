@@ -273,47 +273,62 @@ def _steps(
     return interval(map_, measurement, length=rest) if rest else measurement
 
 
-def results(measurement: Measurement, *, block_steps: int | Array) -> Exponents:
-    """Exponents, errors and checks of one network from the sums that it carried; `block_steps` steps a block."""
-    means = measurement.block_growth / block_steps
-    blocks, k = means.shape
-    place = jnp.arange(blocks)
-    counts = place >= measurement.discarded
-    n = blocks - measurement.discarded
-    half = n // 2
-    late, early = place >= blocks - half, counts & (place < measurement.discarded + half)
+def results(measurement: Measurement, *, block_steps: Any) -> Exponents:
+    """Exponents, errors and checks from the sums that one network carried, or many: NumPy arrays may have the networks
+    on leading axes.
 
-    def mean_over(chosen: Array, values: Array) -> Array:
-        shaped = chosen.reshape(-1, *[1] * (values.ndim - 1))
-        return jnp.sum(jnp.where(shaped, values, 0), axis=0) / jnp.sum(chosen)
+    Sweeps come here with NumPy arrays. Compiled together with the loops, the same sums round differently from one
+    program to the next.
+
+    Args:
+        block_steps: steps of a block, a number.
+    """
+    xp: Any = jnp if isinstance(measurement.step, Array) else np
+    with np.errstate(divide="ignore", invalid="ignore"):  # -inf and NaN are results, here and below
+        return _results(xp, measurement, block_steps)
+
+
+def _results(xp: Any, measurement: Measurement, block_steps: Any) -> Exponents:
+    means = measurement.block_growth / block_steps
+    blocks, k = means.shape[-2:]
+    place = xp.arange(blocks)
+    discarded = measurement.discarded[..., None]
+    counts = place >= discarded
+    n = blocks - measurement.discarded
+    half = (n // 2)[..., None]
+    late, early = place >= blocks - half, counts & (place < discarded + half)
+
+    def mean_over(chosen: Any, values: Any) -> Any:
+        return xp.sum(xp.where(chosen[..., None], values, 0), axis=-2) / xp.sum(chosen, axis=-1)[..., None]
 
     exponents = mean_over(counts, means)
     # -inf is a result (the derivative vanished); its scatter is not.
-    scatter = jnp.sqrt(mean_over(counts, (means - exponents) ** 2) / (n - 1))
+    scatter = xp.sqrt(mean_over(counts, (means - exponents[..., None, :]) ** 2) / (n - 1)[..., None])
     drift = mean_over(late, means) - mean_over(early, means)
-    jumps = jnp.diff(means, axis=0)
     # The mean square of a jump is twice the variance of a block, the drift's variance four times that of the mean.
-    drift_error = jnp.sqrt(2 * mean_over(counts[:-1], jumps**2) / n)
-    last = place >= blocks - jnp.maximum(n // 4, 1)
-    final = mean_over(last, means[:, 0])
-    near = jnp.maximum(5 * jnp.sqrt(mean_over(last, (means[:, 0] - final) ** 2)), ZERO_FLOOR / block_steps)
-    away = jnp.abs(means[:, 0] - final) > near
-    sum_rule = mean_over(counts, measurement.block_log_determinant / block_steps)
-    full = k == measurement.state.shape[0]
-    residual = jnp.abs(jnp.sum(exponents) - sum_rule) if full else jnp.full_like(sum_rule, jnp.nan)
-    diverged = ~jnp.all(jnp.isfinite(measurement.state)) | jnp.any(jnp.isnan(exponents)) | jnp.any(exponents == jnp.inf)
+    jumps = xp.diff(means, axis=-2)
+    drift_error = xp.sqrt(2 * mean_over(counts[..., :-1], jumps**2) / n[..., None])
+    first = means[..., :1]
+    last = place >= blocks - xp.maximum(n // 4, 1)[..., None]
+    final = mean_over(last, first)[..., None, :]
+    near = xp.maximum(5 * xp.sqrt(mean_over(last, (first - final) ** 2)), ZERO_FLOOR / block_steps)
+    away = xp.abs(first - final)[..., 0] > near
+    sum_rule = mean_over(counts, measurement.block_log_determinant[..., None] / block_steps)[..., 0]
+    full = k == measurement.state.shape[-1]
+    residual = xp.abs(xp.sum(exponents, axis=-1) - sum_rule) if full else xp.full_like(sum_rule, xp.nan)
+    lost = ~xp.all(xp.isfinite(measurement.state), axis=-1)
     return Exponents(
         exponents=exponents,
         standard_error=scatter,
         drift=drift,
         drift_error=drift_error,
-        settled_from=jnp.max(jnp.where(away, place + 1, 0)),
+        settled_from=xp.max(xp.where(away, place + 1, 0), axis=-1),
         sum_rule=sum_rule,
         sum_rule_residual=residual,
         log_det_min=measurement.log_det_min,
         final_state=measurement.state,
         block_means=means,
-        diverged=diverged,
+        diverged=lost | xp.any(xp.isnan(exponents) | (exponents == xp.inf), axis=-1),
     )
 
 
