@@ -13,13 +13,9 @@ import numpy as np
 import pandas as pd
 
 from attractor_jax.config import MeasureConfig
+from attractor_jax.defaults import TORUS_FLOOR
 from attractor_jax.dimension import STANDARD_ERRORS, zero_tolerance
 from attractor_jax.regimes import classify
-
-# Nats over all steps, as `ZERO_FLOOR`: a closed curve is told from weak chaos only when lambda_1 T is as small as it is
-# on closed curves. In between (up to 10), a cell goes on.
-CURVE_FLOOR = 2.0
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -39,7 +35,7 @@ def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
 
     A cell is done when its early and late halves agree, its regime is not unsettled, and the standard error of lambda_1
     is at most `measure.target_se`. A closed curve must also show a lambda_1 as small as theirs are, in so many steps
-    that the range that counts as zero is no wider than three of those errors. A cell whose exponents cannot be known
+    that the range that counts as zero is no wider than three of those errors, and a torus_dimension. A cell whose exponents cannot be known
     (diverged, underflow) is done at once.
     """
     assert measure.target_se is not None
@@ -50,7 +46,9 @@ def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
     precise = ~(error > measure.target_se)  # where an exponent is -inf it has no error
     narrow = zero_tolerance(error, steps) <= STANDARD_ERRORS * measure.target_se
     curve = (regime == "quasiperiodic").to_numpy(bool)
-    vague = curve & ~(narrow & (np.abs(columns["lambda_1"]) * steps <= CURVE_FLOOR))
+    vague = curve & ~(narrow & (np.abs(columns["lambda_1"]) * steps <= TORUS_FLOOR))
+    if columns["exponents"].shape[-1] > 1:
+        vague |= curve & labelled["torus_dimension"].isna().to_numpy(bool)
     known = settled & (regime != "unsettled").to_numpy(bool) & precise & ~vague
     hopeless = np.isin(columns["status"], ("diverged", "underflow"))
     return Verdict(go_on=~(hopeless | known), discard=~settled)

@@ -12,6 +12,9 @@ ALIGNMENT_STEPS = 500
 # Nats over all steps of a measurement: what the exponent of a closed curve, which is zero, stays well within
 # (|lambda_1| T is about 0.07, and below 1.4 in 95 % of cases).
 ZERO_FLOOR = 10.0
+# What the zero exponents of a torus hardly ever exceed (of second exponents with |lambda_2| T between these two, nearly
+# all belong to closed curves and cycles that attract slowly): where it matters, a zero must be as small as this.
+TORUS_FLOOR = 2.0
 
 
 def default_renormalise_every(k: int, D: int, rotates: bool) -> int:

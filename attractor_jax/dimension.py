@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from attractor_jax.defaults import ZERO_FLOOR
+from attractor_jax.defaults import TORUS_FLOOR, ZERO_FLOOR
 
 STANDARD_ERRORS = 3.0
 
@@ -42,6 +42,8 @@ class Spectra:
         length: (cells,), exponents measured, 0 where there is no spectrum.
         n_positive: (cells,), exponents above their own tolerance. A lower bound where it equals k < D.
         n_zero: (cells,), exponents within their own tolerance.
+        n_doubtful: (cells,), of these, exponents that a zero of a torus would rarely be: beyond max(`standard_errors`
+            standard errors, `TORUS_FLOOR` / steps).
         kaplan_yorke_dimension, kaplan_yorke_lower: (cells,), as in `KaplanYorke`.
         entropy_bound: (cells,), nats per step.
     """
@@ -49,6 +51,7 @@ class Spectra:
     length: Int[np.ndarray, "cells"]
     n_positive: Float[np.ndarray, "cells"]
     n_zero: Float[np.ndarray, "cells"]
+    n_doubtful: Float[np.ndarray, "cells"]
     kaplan_yorke_dimension: Float[np.ndarray, "cells"]
     kaplan_yorke_lower: Float[np.ndarray, "cells"]
     entropy_bound: Float[np.ndarray, "cells"]
@@ -201,19 +204,22 @@ def summarise_spectra(
     """
     cells = len(steps)
     length = np.zeros(cells, np.int64)
-    n_positive, n_zero, whole, lower, entropy = (np.full(cells, np.nan) for _ in range(5))
+    n_positive, n_zero, n_doubtful, whole, lower, entropy = (np.full(cells, np.nan) for _ in range(6))
     for rows, (spectra, errors) in spectra_by_length(exponents, standard_errors_of_exponents):
         tolerance = zero_tolerance(errors, steps[rows, None], standard_errors=standard_errors, floor=floor)
         length[rows] = spectra.shape[1]
         known = ~np.any(np.isnan(spectra), axis=1)
         n_positive[rows] = np.where(known, np.sum(spectra > tolerance, axis=1), np.nan)
-        n_zero[rows] = np.where(known, np.sum(np.abs(spectra) <= tolerance, axis=1), np.nan)
+        zero = np.abs(spectra) <= tolerance
+        strict = zero_tolerance(errors, steps[rows, None], standard_errors=standard_errors, floor=TORUS_FLOOR)
+        n_zero[rows] = np.where(known, np.sum(zero, axis=1), np.nan)
+        n_doubtful[rows] = np.where(known, np.sum(zero & (np.abs(spectra) > strict), axis=1), np.nan)
         estimate = kaplan_yorke(spectra, tolerance, dimension[rows])
         whole[rows], lower[rows] = estimate.dimension, estimate.lower
         entropy[rows] = entropy_bound(spectra, tolerance)
     for column in (whole, lower, entropy):
         column[recurrent] = 0.0
-    return Spectra(length, n_positive, n_zero, whole, lower, entropy)
+    return Spectra(length, n_positive, n_zero, n_doubtful, whole, lower, entropy)
 
 
 def _as_objects(column: Iterable[object]) -> np.ndarray:

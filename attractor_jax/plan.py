@@ -417,7 +417,10 @@ def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig,
 
 def _bytes_per_cell(D: int, k: int, measure: MeasureConfig) -> int:
     boxes = 2 * 10_000 if "coverage" in measure.also else 0
-    return 8 * (3 * D * (k + 2) + 2 * measure.blocks * (k + 1) + 4 * k + 40) + boxes
+    # The samples, their copy in the loop, and what the test makes of them at the end.
+    samples = 6 * 8 * measures.ZERO_ONE_PLACES if "zero_one" in measure.also else 0
+    second_orbit = 2 * 8 * D if "two_orbit" in measure.also else 0
+    return 8 * (3 * D * (k + 2) + 2 * measure.blocks * (k + 1) + 4 * k + 40) + boxes + samples + second_orbit
 
 
 def _block(group: Group, index: int) -> Block:

@@ -16,7 +16,7 @@ from attractor_jax.plan import Plan
 from sweeps.command_line import CONF
 from sweeps.run import checked
 
-EXPERIMENTS = "article, neurons_and_delays, order_to_chaos, smoke or transitions"
+EXPERIMENTS = "article, neurons_and_delays, order_to_chaos, second_opinions, smoke or transitions"
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
@@ -118,7 +118,7 @@ REFUSED = {
     "measure.period_tolerance=0": "measure.period_tolerance must be above 0, got 0.0",
     "measure.period_tolerance=small": "measure.period_tolerance must be a finite number or 'auto', got 'small'",
     "measure.also=coverage": "measure.also must be a list, got 'coverage'",
-    "measure.also=[colour]": "measure.also can have coverage, got 'colour'",
+    "measure.also=[colour]": "measure.also can have coverage, zero_one and two_orbit, got 'colour'",
     "measure.also=[coverage,coverage]": "measure.also must name each measure once, got ['coverage', 'coverage']",
     "measure.also=[coverage] grid.N=1": (
         "measure.also cannot have coverage here: it looks at 2 hidden units of 1, got 'coverage'"

@@ -38,7 +38,7 @@ def test_named_experiments_and_systems_are_those_that_exist() -> None:
             assert f"`{path.stem}`" in README, path
 
 
-@pytest.mark.parametrize("also", [[], ["coverage"]])
+@pytest.mark.parametrize("also", [[], ["coverage"], ["zero_one", "two_orbit"]])
 def test_every_column_is_documented(also: list[str]) -> None:
     documented = set(re.findall(r"^\| (\w+) \|", (ROOT / "docs" / "table.md").read_text(), re.MULTILINE))
     plan = plan_of(f"measure.also=[{','.join(also)}]")

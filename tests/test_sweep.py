@@ -37,7 +37,12 @@ LAYOUTS = {
     # More lanes than a block has: the blocks do not come in the order of the cells.
     "shared W, largest exponent": ("grid.N=3", "grid.D=6", "grid.seed.num=23", "grid.s.num=130", "measure.k=1"),
     "own W": (f"grid.cells=[{', '.join(f'{{N: 3, D: 6, seed: {i}, s: {1 + i % 9}}}' for i in range(150))}]",),
-    "henon": ("system=henon", "grid.a={start: 0.1, stop: 1.4, num: 67}", "grid.replicate=[0, 1, 2]"),
+    "henon": (
+        "system=henon",
+        "grid.a={start: 0.1, stop: 1.4, num: 67}",
+        "grid.replicate=[0, 1, 2]",
+        "measure.also=[zero_one]",
+    ),
 }
 # Devices and batches. The fixture `engine` is (2, "auto"), what a sweep does by itself on two cores.
 OTHER_WAYS = [(1, 3), (2, 1), (1, 1), (2, 3), (1, "auto")]
@@ -351,6 +356,7 @@ SMALL = {
     "article": (),
     "neurons_and_delays": ("grid.N=[2]", "grid.D=[2, 4]", "grid.seed.num=2", "grid.s.num=3"),
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
+    "second_opinions": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "smoke": ("grid.seed.num=2", "grid.s.num=3"),
 }
 

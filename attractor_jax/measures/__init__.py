@@ -38,12 +38,16 @@ class Measure(Protocol):
 REGISTRY = {
     "output": "attractor_jax.measures.output:OutputStatistics",
     "coverage": "attractor_jax.measures.coverage:Coverage",
+    "zero_one": "attractor_jax.measures.zero_one:ZeroOne",
+    "two_orbit": "attractor_jax.measures.two_orbit:TwoOrbit",
 }
 
 ALWAYS = ("output",)
 OPTIONAL = tuple(name for name in REGISTRY if name not in ALWAYS)
 # Hidden units that a measure looks at: a system with fewer cannot have it.
 HIDDEN_UNITS = {"coverage": 2}
+# Samples of the output that the 0-1 test has room for: a plan counts them as memory.
+ZERO_ONE_PLACES = 4096
 
 
 def get(name: str) -> Measure:
