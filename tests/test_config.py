@@ -16,7 +16,7 @@ from attractor_jax.plan import Plan
 from sweeps.command_line import CONF
 from sweeps.run import checked
 
-EXPERIMENTS = "article, neurons_and_delays, order_to_chaos or smoke"
+EXPERIMENTS = "albers_chaos, albers_dimension, albers_windows, article, neurons_and_delays, order_to_chaos or smoke"
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
 MEASURE = "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance and also"
 SWEEP = "name, system, grid, measure, backend, plan, output and dry_run"
