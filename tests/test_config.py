@@ -16,7 +16,10 @@ from attractor_jax.plan import Plan
 from sweeps.command_line import CONF
 from sweeps.run import checked
 
-EXPERIMENTS = "article, neurons_and_delays, order_to_chaos, second_opinions, smoke or transitions"
+EXPERIMENTS = (
+    "albers_chaos, albers_dimension, albers_windows, article, neurons_and_delays, order_to_chaos, second_opinions, "
+    "smoke or transitions"
+)
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "

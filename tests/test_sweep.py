@@ -353,6 +353,9 @@ def test_cells_of_one_shape_are_compiled_once(compilations: Any, tmp_path: Path)
 # The experiments
 
 SMALL = {
+    "albers_chaos": ("grid.N=[4]", "grid.D=[4, 8]", "grid.seed.num=2", "grid.s.num=3"),
+    "albers_dimension": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
+    "albers_windows": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "article": (),
     "neurons_and_delays": ("grid.N=[2]", "grid.D=[2, 4]", "grid.seed.num=2", "grid.s.num=3"),
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
