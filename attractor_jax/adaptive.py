@@ -17,6 +17,7 @@ from attractor_jax.defaults import TORUS_FLOOR
 from attractor_jax.dimension import STANDARD_ERRORS, zero_tolerance
 from attractor_jax.regimes import classify
 
+
 @dataclass(frozen=True)
 class Verdict:
     """What becomes of some cells after a round.
@@ -35,8 +36,8 @@ def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
 
     A cell is done when its early and late halves agree, its regime is not unsettled, and the standard error of lambda_1
     is at most `measure.target_se`. A closed curve must also show a lambda_1 as small as theirs are, in so many steps
-    that the range that counts as zero is no wider than three of those errors, and a torus_dimension. A cell whose exponents cannot be known
-    (diverged, underflow) is done at once.
+    that the range that counts as zero is no wider than three of those errors; with more exponents, a torus_dimension as
+    well. A cell whose exponents cannot be known (diverged, underflow) is done at once.
     """
     assert measure.target_se is not None
     table = pd.DataFrame({name: list(values) if values.ndim > 1 else values for name, values in columns.items()})

@@ -481,3 +481,10 @@ HYSTERESIS = {
         " the same attractor.",
     ),
 }
+
+# Feigenbaum's point, where the period doublings of the logistic map accumulate (Feigenbaum 1978). The window of period
+# 3 opens at 1 + sqrt(8); its cycle of period 3 doubles at 3.8415, and its doublings accumulate at 3.8495 (May 1976).
+LOGISTIC_ONSET = 3.5699456718695
+LOGISTIC_PERIOD_3 = (1 + np.sqrt(8), 3.8415, 3.8495)
+# x' = tanh(2 x + h) folds where 2 sech^2 = 1, at x = tanh u = +-1/sqrt(2): h = u - 2 x.
+TANH_FOLD = 2 / np.sqrt(2) - np.arctanh(1 / np.sqrt(2))

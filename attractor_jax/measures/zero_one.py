@@ -30,8 +30,8 @@ class Samples:
 
 
 class ZeroOne:
-    """K of the 0-1 test on 2,000 samples of the output y, evenly spaced over the measured steps: near 1 in chaos, near 0
-    on cycles and tori.
+    """K of the 0-1 test on 2,000 samples of the output y, evenly spaced over the measured steps: near 1 in chaos,
+    near 0 on cycles and tori.
 
     The samples thin themselves out: every state is kept until the 4,096 places are full, then every second, every
     fourth, so that nobody needs to know beforehand how long the measurement will be. The last 2,000 of those that are
