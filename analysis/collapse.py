@@ -123,9 +123,9 @@ def draw(df: pd.DataFrame, *, width: float = WIDTH, level: float = LEVEL, resamp
     _mark_critical(right)
     if len(parts) > 1:
         handles = [Line2D([], [], **look, label=part.name) for part, look in zip(parts, looks, strict=True)]
-        figure.legend(
-            handles=style.by_rows(handles, 3), loc="outside upper left", ncols=3, handlelength=3.2, columnspacing=2.0
-        )
+        columns = min(len({part.values[-1] for part in parts}), 4)
+        entries = style.by_rows(handles, columns)
+        figure.legend(handles=entries, loc="outside upper left", ncols=columns, handlelength=3.2, columnspacing=2.0)
     captions.caption(figure, df, ["s", *varied_axes(df)], _notes(df, scaled, before, after, width, level))
     return figure
 
