@@ -33,7 +33,8 @@ def _cells_line(df: pd.DataFrame, shown: list[str]) -> str:
             few = ", ".join(number(value) for value in values)
             many = f"{len(values)} values of {axis} from {number(values[0])} to {number(values[-1])}"
             pooled.append(f"{axis} = {few}" if len(values) <= 8 and values.dtype.kind in "iu" else many)
-    counted = f"{len(df):,} {'cell' if len(df) == 1 else 'cells'}"
+    row = "cell" if "dtype" in df.columns else "network"
+    counted = f"{len(df):,} {row if len(df) == 1 else row + 's'}"
     if resampled is not None and (n := df[resampled].nunique()) > 1:
         low, high = df[resampled].min(), df[resampled].max()
         counted += f", {n:,} {resampled}s ({low}–{high})"
@@ -46,6 +47,16 @@ def _cells_line(df: pd.DataFrame, shown: list[str]) -> str:
 
 
 def _measurement_line(df: pd.DataFrame) -> str:
+    if "steps" not in df.columns:  # a table of networks: what was planned for their cells
+        planned = [{**run["measure"], "dtype": run["dtype"]} for run in df.attrs.get("runs", ()) if "measure" in run]
+        return " ".join(
+            dict.fromkeys(
+                f"{run['steps']:,} steps measured after {run['transient']:,}"
+                + (f", up to {most:,} where that was not enough" if (most := run.get("max_steps")) else "")
+                + f", {run['dtype']}."
+                for run in planned
+            )
+        )
     dtypes = ", ".join(map(str, df["dtype"].unique()))
     line = f"{_span(df['steps'])} steps measured after {_span(df['transient'])}, {dtypes}."
     failed = df["status"][~df["status"].isin(["ok", "superstable"])].astype(str)

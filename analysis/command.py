@@ -23,15 +23,24 @@ class ArgumentProblem(ValueError):
     """Arguments that do not fit the run, or no command line at all: exit code 2."""
 
 
-class FigureParser(argparse.ArgumentParser):
-    """The command line that all figures of a run share."""
+class RunProblem(ValueError):
+    """A run that has not got what the figure shows: exit code 1."""
 
-    def __init__(self, prog: str, description: str) -> None:
+
+class FigureParser(argparse.ArgumentParser):
+    """The command line that all figures of a run share.
+
+    Args:
+        free_x: the reader may choose the axis along the bottom.
+    """
+
+    def __init__(self, prog: str, description: str, *, free_x: bool = True) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
         self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
-        self.add_argument(
-            "--x", metavar="AXIS", help="axis along the bottom (default: s, else the one with most values)"
-        )
+        if free_x:
+            self.add_argument(
+                "--x", metavar="AXIS", help="axis along the bottom (default: s, else the one with most values)"
+            )
         self.add_argument(
             "--where", metavar="AXIS=VALUE", action="append", default=[], help="only these cells; may be repeated"
         )
@@ -48,12 +57,15 @@ def figure_command(
     argv: list[str] | None,
     name: str,
     make: Callable[[pd.DataFrame, argparse.Namespace], tuple[Figure, list[str]]],
+    *,
+    table: str | None = None,
 ) -> int:
     """Read a run, draw, save, and print the path: what every figure's `main` does.
 
     Args:
         make: the figure of the selected cells and the words that tell its file from the default one. Raises
-            ArgumentProblem for arguments that the run cannot fill.
+            ArgumentProblem for arguments that the run cannot fill, RunProblem for a run that has nothing to show.
+        table: of which `make` gets the selected rows, if not of the cells.
 
     Returns:
         The exit code: 0, 1 for a run that cannot be read or a picture that cannot be written, 2 for bad arguments.
@@ -73,7 +85,7 @@ def figure_command(
     try:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            df = read_run(arguments.run)
+            df = read_run(arguments.run) if table is None else read_run(arguments.run, table=table)
         for warning in told:
             print(f"warning: {warning.message}", file=sys.stderr)
         if df.empty:
@@ -88,10 +100,25 @@ def figure_command(
         save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
     except ArgumentProblem as problem:
         return _refuse(problem, 2)
-    except (TableError, OSError) as problem:
+    except (TableError, RunProblem, OSError) as problem:
         return _refuse(problem, 1)
     print(path)
     return 0
+
+
+def further_table(run: Path, table: str) -> pd.DataFrame | None:
+    """Another table of a run whose cells have been read, which may do without; None if it has no such table.
+
+    Raises:
+        TableError: a part of it is damaged.
+    """
+    from attractor_jax.store import list_tables, read_run
+
+    if table not in list_tables(run):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what there is to say of the run was said of its cells
+        return read_run(run, table=table)
 
 
 def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -81,6 +81,9 @@ DIVERGING = LinearSegmentedColormap.from_list(
 SHARE = LinearSegmentedColormap.from_list("share", ["#f7f4ee", "#f5c98f", "#e0731d", "#a81f38", "#3b0f30"])
 DIMENSION = LinearSegmentedColormap.from_list("dimension", ["#f6f6f0", "#b9d9c6", "#5fa8a0", "#2b6a88", "#1c2a52"])
 SPECTRUM = LinearSegmentedColormap.from_list("spectrum", ["#1c6e5b", "#5aa88f", "#c4dfd3"])
+# Curves and points of groups that have an order, such as D = 4, 16, 32: ever darker, and apart from the regimes.
+GROUPS = LinearSegmentedColormap.from_list("groups", ["#d39a1e", "#3f9c86", "#2a6f9e", "#1d2a5e"])
+LINES = (("-", "o", True), ("--", "s", False), (":", "^", True), ("-.", "D", False))  # line, marker, is it filled
 
 AXIS_LABELS = {
     "s": "scale s",
@@ -148,6 +151,11 @@ def regime_patch(regime: str) -> Patch:
     return Patch(label=REGIME_NAMES.get(regime, regime), **{**regime_look(regime), "edgecolor": "#555555"})
 
 
+def group_colours(count: int) -> list[str]:
+    """Colours of so many groups, in their order."""
+    return [to_hex(GROUPS(i / max(count - 1, 1))) for i in range(count)]
+
+
 def legend_outside(ax: Axes, handles: Sequence[Patch | Line2D]) -> None:
     """A legend to the right of a panel, where it covers nothing."""
     ax.legend(
@@ -158,6 +166,16 @@ def legend_outside(ax: Axes, handles: Sequence[Patch | Line2D]) -> None:
         handlelength=1.6,
         labelspacing=0.6,
     )
+
+
+def by_rows(handles: Sequence[Line2D | Patch], columns: int) -> list[Line2D | Patch]:
+    """Entries in such an order that a legend, which fills its columns first, reads along its rows."""
+    rows = -(-len(handles) // columns)
+    blank: list[Line2D | Patch] = [
+        Line2D([], [], linestyle="none", label=" ") for _ in range(rows * columns - len(handles))
+    ]
+    padded = [*handles, *blank]
+    return [padded[row * columns + column] for column in range(columns) for row in range(rows)]
 
 
 def mark_at_floor(ax: Axes, at: np.ndarray, marker: str) -> None:

@@ -27,7 +27,8 @@ _AT_A_TIME = 4_000_000
 
 
 def table_axes(df: pd.DataFrame) -> list[str]:
-    """The axes of a table: `df.attrs["axes"]` if it is there, else the columns between `cell_id` and `dtype`.
+    """The axes of a table: `df.attrs["axes"]` if it is there, else the columns between `cell_id` and `dtype` (in a
+    table of networks, `n_values`).
 
     Raises:
         ValueError: the table has neither.
@@ -36,9 +37,10 @@ def table_axes(df: pd.DataFrame) -> list[str]:
     if declared:
         return [str(axis) for axis in declared if axis in df.columns]
     columns = [str(column) for column in df.columns]
-    if "dtype" not in columns:
+    behind = next((name for name in ("dtype", "n_values") if name in columns), None)
+    if behind is None:
         raise ValueError(f"`df` must have its axes before a column dtype, got the columns {', '.join(columns)}")
-    return [column for column in columns[: columns.index("dtype")] if column != "cell_id"]
+    return [column for column in columns[: columns.index(behind)] if column != "cell_id"]
 
 
 def varied_axes(df: pd.DataFrame) -> list[str]:

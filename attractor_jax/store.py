@@ -27,6 +27,7 @@ from attractor_jax.plan import Part, Plan
 from attractor_jax.regimes import classify
 
 CELLS = "cells"
+CELL_TABLES = (CELLS, "refined", "forward", "backward")  # one row a cell in each of them, with the same columns
 METADATA = b"attractor_jax"
 
 
@@ -181,43 +182,68 @@ def read_part_metadata(path: Path) -> dict[str, Any]:
     return about
 
 
-def read_run(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], **thresholds: Any) -> pd.DataFrame:
-    """The cells of one run, or of several joined, with their regimes.
+def list_tables(run: str | os.PathLike[str]) -> list[str]:
+    """The tables that a run directory has parts of, the cells first."""
+    names = {path.parent.name for path in Path(run).glob("*/part-*.parquet") if not path.parent.name.startswith("_")}
+    return sorted(names, key=lambda name: (name != CELLS, name))
+
+
+def read_run(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, table: str = CELLS, **thresholds: Any
+) -> pd.DataFrame:
+    """A table of one run, or of several joined; cells with their regimes.
 
     Args:
         path: a run directory, or a list of them. Cells that stand in several runs (same system, axis values and
             dtype) are kept once.
+        table: "cells", or another that the run has: "refined", "forward" and "backward" have the columns of cells and
+            are labelled as they are; "transitions" has one row a network and no regimes. Networks that stand in
+            several runs (same system and axis values) are kept once, as the first of the runs has them: runs with
+            other grids or dtypes may find other transitions, and are better read one by one.
         thresholds: passed on to `classify`.
 
     Returns:
-        One row a cell, in the order of cell_id, with the columns of `classify` and `system`. `attrs["axes"]` has the
-        names of the axes, `attrs["runs"]` the manifests and the provenance of the parts.
+        One row a cell (a network), in the order of cell_id, with the columns of `classify` and `system`.
+        `attrs["axes"]` has the names of the table's axes, `attrs["runs"]` the manifests and the provenance of the
+        parts.
 
     Raises:
-        TableError: a directory that is no run, a damaged part, a part of another plan.
+        TableError: a directory that is no run, a table that it does not have, a damaged part, a part of another plan,
+            thresholds for a table that has no regimes.
 
     Warns:
         UserWarning: parts are missing, or a run mixes programs, libraries, devices or commits.
     """
     if isinstance(path, str | os.PathLike):
-        return _read_one(Path(path), thresholds)
+        return _read_one(Path(path), table, thresholds)
     if not path:
         raise TableError("`path` must be a run directory or a list of at least one, got an empty list")
-    frames = [_read_one(Path(one), thresholds) for one in path]
+    frames = [_read_one(Path(one), table, thresholds) for one in path]
     axes = list(dict.fromkeys(axis for frame in frames for axis in frame.attrs["axes"]))
     runs = [run for frame in frames for run in frame.attrs["runs"]]
     for frame in frames:
         frame.attrs = {}  # pandas compares attributes when it joins, and these hold lists
     joined = pd.concat(frames, ignore_index=True)
-    joined = joined.drop_duplicates(["system", *axes, "dtype"], ignore_index=True)
+    identity = [name for name in ("system", *axes, "dtype") if name in joined.columns]
+    joined = joined.drop_duplicates(identity, ignore_index=True)
     joined.attrs = {"axes": axes, "runs": runs}
     return joined
 
 
-def _read_one(run: Path, thresholds: Mapping[str, Any]) -> pd.DataFrame:
+def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFrame:
     about = read_manifest(run)
+    finished = sorted((run / CELLS).glob("part-*.parquet"))
+    if not finished:
+        raise TableError(f"{run} has no finished part yet")
+    if table not in (there := list_tables(run)):
+        raise TableError(f"{run} has no table {table}, only {', '.join(there)}")
+    if thresholds and table not in CELL_TABLES:
+        raise TableError(f"{run / table} has no regimes: thresholds ({', '.join(thresholds)}) must be left out")
     tables, parts = [], []
-    for path in sorted((run / CELLS).glob("part-*.parquet")):
+    # The cells of a part are written last: what stands in another table without them was cut off on the way.
+    for path in (run / table / cells.name for cells in finished):
+        if not path.exists():
+            raise TableError(f"{path} is missing: move {run / CELLS / path.name} away as well and run the sweep again")
         part = read_part_metadata(path)
         if part["plan"] != about["plan"]:
             raise TableError(f"{path} belongs to another plan ({part['plan']}, not {about['plan']})")
@@ -227,8 +253,6 @@ def _read_one(run: Path, thresholds: Mapping[str, Any]) -> pd.DataFrame:
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
             raise TableError(f"{path} is damaged ({reason}): move it away and run the sweep again") from None
-    if not tables:
-        raise TableError(f"{run} has no finished part yet")
     if len(parts) < about["parts"]:
         warnings.warn(f"{run} is not complete: {len(parts)} of {about['parts']} parts are there", stacklevel=3)
     for key in ("engine", "jaxlib", "device", "commit"):
@@ -237,7 +261,9 @@ def _read_one(run: Path, thresholds: Mapping[str, Any]) -> pd.DataFrame:
             warnings.warn(f"{run} mixes several values of {key}: {', '.join(values)}", stacklevel=3)
     frame = pa.concat_tables(tables).unify_dictionaries().combine_chunks().to_pandas()
     frame = frame.sort_values("cell_id", ignore_index=True)
-    frame = classify(frame, **thresholds)
+    if table in CELL_TABLES:
+        frame = classify(frame, **thresholds)
     frame["system"] = pd.Categorical([about["system"]] * len(frame))
-    frame.attrs = {"axes": about["axes"], "runs": [{**about, "path": str(run), "provenance": parts}]}
+    axes = [axis for axis in about["axes"] if axis in frame.columns]
+    frame.attrs = {"axes": axes, "runs": [{**about, "path": str(run), "provenance": parts}]}
     return frame
