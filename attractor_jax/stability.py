@@ -405,6 +405,7 @@ def _polish(
     rises = f_left < 0
     theta = 0.5 * (low + high)
     step = np.full_like(theta, width)
+    moving = np.ones(len(theta), bool)
     # Bisection alone needs 60 halvings from the widest bracket; Newton usually needs five steps.
     for _ in range(80):
         q, slope = response.q_and_slope(network, theta)
@@ -416,8 +417,10 @@ def _polish(
         proposal = theta + newton
         bisect = ~((proposal >= low) & (proposal <= high) & (np.abs(newton) <= 0.5 * np.abs(step)))
         target = np.where(bisect, 0.5 * (low + high), proposal)
-        step = target - theta
-        theta = target
-        if (np.abs(step) <= 2 * _EPS * theta).all():
+        # Each stops by itself: a step more for the sake of its neighbours would move its last bits.
+        step = np.where(moving, target - theta, 0.0)
+        theta = np.where(moving, target, theta)
+        moving &= np.abs(step) > 2 * _EPS * theta
+        if not moving.any():
             break
     return theta

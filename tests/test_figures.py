@@ -61,6 +61,7 @@ def run(
     rest = df[["dimension", "lambda_1", "exponents", "exponents_se", "period", "s_critical"]]
     rest = rest.assign(lambda_1_se=1e-5, lambda_1_drift=0.0, sum_rule_residual=1e-12, log_det_min=-5.0)
     rest = rest.assign(period_tolerance=1e-9, amplitude=np.where(rest["period"] == 1, 0.0, 1.0), y_min=-0.5, y_max=0.5)
+    rest = rest.assign(lambda_1_drift_se=1e-5, amplitude_before=rest["amplitude"], state_norm=1.0)
     return pd.concat([head, rest], axis=1)
 
 

@@ -361,6 +361,7 @@ SMALL = {
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "second_opinions": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "smoke": ("grid.seed.num=2", "grid.s.num=3"),
+    "transitions": ("grid.N=2", "grid.D=3", "grid.seed.num=2", "grid.s.num=4"),
 }
 
 
