@@ -30,7 +30,7 @@ Table = Iterator[Sequence[str]]  # its head, then its rows
 
 # Of the table (networks, 5) that `window_counts` makes.
 _OF_WINDOWS: dict[str, Callable[[np.ndarray], float]] = {
-    "not chaotic, %": lambda x: 100 * x[:, 1].sum() / x[:, 0].sum(),
+    "ordered, %": lambda x: 100 * x[:, 1].sum() / x[:, 0].sum(),
     "fixed points and cycles, %": lambda x: 100 * x[:, 2].sum() / x[:, 0].sum(),
     "windows a network": lambda x: x[:, 3].mean(),
     "with a cycle in them": lambda x: x[:, 4].mean(),
@@ -87,22 +87,22 @@ def windows(df: pd.DataFrame) -> Table:
         yield str(D), str(len(counts)), *(shown(*with_error(counts, mean)) for mean in _OF_WINDOWS.values())
 
 
-def window_counts(chaotic: np.ndarray, recurrent: np.ndarray) -> tuple[int, int, int, int, int]:
+def window_counts(chaotic: np.ndarray, ordered: np.ndarray, recurrent: np.ndarray) -> tuple[int, int, int, int, int]:
     """What lies beyond the onset of chaos of one network, whose cells stand in the order of s.
 
     Args:
-        chaotic, recurrent: (s,), bool: chaos; a fixed point or a cycle. Closed curves, and what was not decided, are
-            neither.
+        chaotic, ordered, recurrent: (s,), bool: chaos; a fixed point, a cycle or a closed curve; a fixed point or a
+            cycle. What could not be told is none of them.
 
     Returns:
-        Points after the first chaotic one; those of them that are not chaotic; those that are recurrent; windows, that
-        is longest runs of points that are not chaotic, the one that the end of the grid may cut off included; and
-        windows with a recurrent point in them.
+        Points after the first chaotic one; those of them that are ordered; those that are recurrent; windows, that is
+        longest runs of ordered points, the one that the end of the grid may cut off included; and windows with a
+        recurrent point in them.
     """
     if not chaotic.any():
         return 0, 0, 0, 0, 0
     first = int(np.argmax(chaotic)) + 1
-    order, recurrent = ~chaotic[first:], recurrent[first:]
+    order, recurrent = ordered[first:], recurrent[first:]
     begins = order & ~np.r_[False, order[:-1]]
     window = np.cumsum(begins)[order & recurrent]
     return len(order), int(order.sum()), int(recurrent.sum()), int(begins.sum()), len(np.unique(window))
@@ -124,9 +124,11 @@ def shown(value: float, error: float) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
-def _in_order(network: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _in_order(network: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     regime = network.sort_values("s")["regime"]
-    return regime.isin(CHAOTIC_REGIMES).to_numpy(), regime.isin(["fixed_point", "periodic"]).to_numpy()
+    kinds = (CHAOTIC_REGIMES, ("fixed_point", "periodic", "quasiperiodic"), ("fixed_point", "periodic"))
+    chaotic, ordered, recurrent = (regime.isin(list(kind)).to_numpy(bool) for kind in kinds)
+    return chaotic, ordered, recurrent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
