@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attractor_jax.density import OrbitDensity, orbit_density
     from attractor_jax.iterate import orbit
     from attractor_jax.lyapunov import Exponents, lyapunov_exponents
     from attractor_jax.maps import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from attractor_jax.store import TableError, read_run
 
 _HOME = {
+    "OrbitDensity": "density",
+    "orbit_density": "density",
     "orbit": "iterate",
     "Exponents": "lyapunov",
     "lyapunov_exponents": "lyapunov",
@@ -59,6 +62,7 @@ __all__ = [
     "HenonMap",
     "LinearMap",
     "LogisticMap",
+    "OrbitDensity",
     "TableError",
     "classify",
     "feedback_network",
@@ -66,6 +70,7 @@ __all__ = [
     "lyapunov_exponents",
     "network_from_row",
     "orbit",
+    "orbit_density",
     "origin_radius",
     "phase_table",
     "read_run",
