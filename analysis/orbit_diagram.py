@@ -287,12 +287,12 @@ def _values_note(orbits: OrbitDensity, together: pd.DataFrame) -> str:
     zero = ZERO_FLOOR / together["steps"].min()
     return (
         f"{len(orbits.values):,} values of {orbits.axis}; {together['steps'].max():,} further steps counted into "
-        f"{len(orbits.edges) - 1:,} bins of y. |λ₁| below {zero:.2g} nats per step counts as zero."
+        f"{len(orbits.edges) - 1:,} bins of y. |λ₁| below {zero:.2g} nats per step, or 3 standard errors, counts as zero."
     )
 
 
 def _ways_note(orbits: OrbitDensity, axis: str) -> str:
-    from attractor_jax.density import intervals
+    from attractor_jax.density import CONSECUTIVE, intervals
 
     if len(orbits.branches) == 1:
         return ""
@@ -308,7 +308,7 @@ def _ways_note(orbits: OrbitDensity, axis: str) -> str:
             )
             more = f" and {len(found) - MOST_TOLD} narrower ones" if len(found) > MOST_TOLD else ""
             told.append(f"{what} at {axis} = {widest}{more}.")
-    return " ".join(told) or "Up and down are on the same attractors throughout."
+    return " ".join(told) or f"Nowhere are up and down on different attractors for {CONSECUTIVE} values in turn."
 
 
 # The command

@@ -211,7 +211,9 @@ def test_the_figure_has_its_panels_labels_and_legend(biased: OrbitDensity) -> No
     for words in ("share of the steps in a bin of y", "both", "fixed point", "hysteresis", "A note."):
         assert words in told, words
     assert "Up and down are on different attractors at h = -0.06" in " ".join(figure.get_supxlabel().split())
-    assert "|λ₁| below 0.01 nats per step counts as zero" in " ".join(figure.get_supxlabel().split())
+    assert "|λ₁| below 0.01 nats per step, or 3 standard errors, counts as zero" in " ".join(
+        figure.get_supxlabel().split()
+    )
     assert_nothing_is_clipped(figure)
     image = np.asarray(density.images[0].get_array())
     assert image.shape == (101, 81, 3)
