@@ -27,7 +27,17 @@ class RunProblem(ValueError):
     """A run that has not got what the figure shows: exit code 1."""
 
 
-class FigureParser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
+    """A command line whose mistakes are told in one line."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise ArgumentProblem(message)
+
+
+class FigureParser(OneLineParser):
     """The command line that all figures of a run share.
 
     Args:
@@ -35,7 +45,7 @@ class FigureParser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str, *, free_x: bool = True) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        super().__init__(prog, description)
         self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
         if free_x:
             self.add_argument(
@@ -47,9 +57,6 @@ class FigureParser(argparse.ArgumentParser):
         self.add_argument(
             "--out", metavar="FILE", type=Path, help="picture to write: .png, .pdf or .svg (default: in RUN/figures)"
         )
-
-    def error(self, message: str) -> NoReturn:
-        raise ArgumentProblem(message)
 
 
 def figure_command(
@@ -74,11 +81,10 @@ def figure_command(
     # Asking for help or making a mistake should not wait for the readers of tables.
     try:
         arguments = parser.parse_args(argv)
-        where = _where(arguments.where)
-        if arguments.out is not None and arguments.out.suffix not in (".png", ".pdf", ".svg"):
-            raise ArgumentProblem(f"`--out` must end in .png, .pdf or .svg, got {str(arguments.out)!r}")
+        where = read_assignments("--where", arguments.where)
+        check_out(arguments.out)
     except ArgumentProblem as problem:
-        return _refuse(problem, 2)
+        return refuse(problem, 2)
 
     from attractor_jax.store import TableError, read_run
 
@@ -99,9 +105,9 @@ def figure_command(
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
         save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
     except ArgumentProblem as problem:
-        return _refuse(problem, 2)
+        return refuse(problem, 2)
     except (TableError, RunProblem, OSError) as problem:
-        return _refuse(problem, 1)
+        return refuse(problem, 1)
     print(path)
     return 0
 
@@ -165,19 +171,35 @@ def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> 
         temporary.unlink(missing_ok=True)
 
 
-def _where(given: list[str]) -> Mapping[str, float]:
-    where: dict[str, float] = {}
+def check_out(path: Path | None) -> None:
+    """Refuse a picture of a kind that cannot be written.
+
+    Raises:
+        ArgumentProblem: naming those that can.
+    """
+    if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
+        raise ArgumentProblem(f"`--out` must end in .png, .pdf or .svg, got {str(path)!r}")
+
+
+def read_assignments(option: str, given: list[str]) -> Mapping[str, float]:
+    """The numbers of an option that is given as AXIS=VALUE, again and again.
+
+    Raises:
+        ArgumentProblem: one that cannot be read.
+    """
+    read: dict[str, float] = {}
     for text in given:
         axis, equals, value = text.partition("=")
         try:
             if not (axis and equals):
                 raise ValueError
-            where[axis] = float(value)
+            read[axis] = float(value)
         except ValueError:
-            raise ArgumentProblem(f"`--where` must be AXIS=VALUE, such as N=4, got {text!r}") from None
-    return where
+            raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}") from None
+    return read
 
 
-def _refuse(problem: Exception, code: int) -> int:
+def refuse(problem: Exception, code: int) -> int:
+    """One line that says why nothing was drawn; gives back the exit code."""
     print("error: " + " ".join(str(problem).split()), file=sys.stderr)
     return code

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attractor_jax.density import OrbitDensity, orbit_density
     from attractor_jax.fixed_points import loss_of_stability
     from attractor_jax.iterate import orbit
     from attractor_jax.lyapunov import Exponents, lyapunov_exponents
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from attractor_jax.store import TableError, read_run
 
 _HOME = {
+    "OrbitDensity": "density",
+    "orbit_density": "density",
     "loss_of_stability": "fixed_points",
     "orbit": "iterate",
     "Exponents": "lyapunov",
@@ -61,6 +64,7 @@ __all__ = [
     "HenonMap",
     "LinearMap",
     "LogisticMap",
+    "OrbitDensity",
     "TableError",
     "classify",
     "feedback_network",
@@ -69,6 +73,7 @@ __all__ = [
     "lyapunov_exponents",
     "network_from_row",
     "orbit",
+    "orbit_density",
     "origin_radius",
     "phase_table",
     "read_run",

@@ -11,10 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from attractor_jax.blocks import lanes_last
 from attractor_jax.engine import Columns, Engine
+from attractor_jax.iterate import iterate
 from attractor_jax.plan import Networks, own_blocks
+from attractor_jax.systems import System
 
 # Of the system's own first state, added to the state that is carried on: an orbit that has fallen onto an unstable
 # point to the last bit would stay there for ever.
@@ -58,7 +63,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
         def inputs(blocks: Any = blocks, states: Any = states) -> Iterator[Any]:
             for b, block in enumerate(blocks):
                 first = engine.first_states(block)
-                start = first if states is None else _carried_on(states[b], first)
+                start = first if states is None else carried_on(states[b], first)
                 yield (*engine.problem(block)[1], engine.states(start))
 
         outputs = list(program.run(inputs(), engine.wait))
@@ -74,7 +79,38 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
     return Continuation(*found)
 
 
-def _carried_on(states: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Where the next cells start, (G, S, D)."""
-    alive = np.isfinite(states).all(axis=-1, keepdims=True)
-    return np.where(alive, np.where(alive, states, 0.0) + KICK * first, first)
+def carried_on(states: Any, first: Any, *, kick: float = KICK, axis: int = -1) -> Any:
+    """Where the cells at the next value start, from where those at this one ended: both of one shape, with the
+    components of a state along `axis`, as arrays of NumPy or of JAX.
+    """
+    xp = states.__array_namespace__()
+    alive = xp.all(xp.isfinite(states), axis=axis, keepdims=True)
+    return xp.where(alive, xp.where(alive, states, 0.0) + kick * first, first)
+
+
+def carry(system: System, draws: Any, parameters: Any, first: Any, *, steps: int, kick: float = KICK) -> Any:
+    """The states of a block at one value of its parameters after the other, each begun where the one before ended, in
+    one program: for thousands of values of few networks, where `follow` would wait for every single one.
+
+    Nothing is measured on the way: from the states that it gives, all values can be measured side by side.
+
+    Args:
+        draws: (G, ...).
+        parameters: (values, G, S), in the order in which each lane takes them.
+        first: (values, G, D, S), where the system lets the orbits start.
+        steps: taken at each value. Too few, and the jumps between attractors are late.
+        kick: of `first`, added at each value. Too small, and what has become unstable is left late; too large, and it
+            kicks the orbit out of a small basin.
+
+    Returns:
+        (values, G, D, S).
+    """
+
+    def one_value(states: Any, here: Any) -> tuple[Any, Any]:
+        values, start = here
+        states = carried_on(states, start, kick=kick, axis=1)
+        states = iterate((draws, values), states, steps=steps, lift=lanes_last(system))
+        return states, states
+
+    nothing = jnp.full_like(first[0], jnp.nan)
+    return jax.lax.scan(one_value, nothing, (parameters, first))[1]

@@ -1,0 +1,382 @@
+"""Where does the orbit of one network spend its time, at each of thousands of values of an axis? Orbit -> density
+image: the numbers of an orbit (bifurcation) diagram.
+
+The attractor is carried along the axis, up and down, in one program that measures nothing. From where it was at each
+value all of them are measured side by side, as the cells of a sweep are, and then their outputs are counted into bins
+that are the same for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Bool, Float, Int
+
+from attractor_jax.backend import memory_budget
+from attractor_jax.blocks import lanes_last
+from attractor_jax.config import ConfigError, SweepConfig, a_list
+from attractor_jax.continuation import Continuation, carry
+from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
+from attractor_jax.engine import Columns, Engine, Progress, no_progress
+from attractor_jax.grid import read_grid
+from attractor_jax.iterate import UNROLL, repeat
+from attractor_jax.maps import check_dtype
+from attractor_jax.plan import Block, Plan, make_plan
+from attractor_jax.systems import get
+from attractor_jax.transitions import DECIDED, ORDERED, disagree, labelled
+
+START = ("carried", "fixed")
+UP, DOWN, FIXED = "up", "down", "fixed"
+
+# Of the first state, added at each value. A hundred times that of a sweep: the values are so many, and so near each
+# other, that an orbit would stay for many of them on a point that has just become unstable.
+KICK = 1e-4
+
+# Values in turn that an interval of hysteresis has at least.
+CONSECUTIVE = 3
+
+# Share of the range of y in a column by which two densities are apart when they are not the same; and how much nearer
+# the mirror image of one must be to be called one.
+APART, NEARER = 0.05, 4.0
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Branch:
+    """The attractors that one way along the axis meets.
+
+    Attributes:
+        counts: (values, bins), steps whose y lay in a bin; they sum to the steps, or to 0 where the orbit diverged.
+        columns: of a table of cells, each (values,) or (values, k): see docs/table.md.
+    """
+
+    counts: Int[np.ndarray, "values bins"]
+    columns: Columns
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OrbitDensity:
+    """The numbers of an orbit diagram.
+
+    Attributes:
+        values: (values,), of the axis, ascending.
+        edges: (bins + 1,), of the bins of y, which hold all that any branch visits; symmetric about 0 where the map is.
+        branches: "up" and "down", or "fixed".
+        odd: (), F(-x) = -F(x): what is an attractor for y is one for -y.
+        system, axis: names of what was iterated, and of what varies.
+        axes: all of the system's.
+    """
+
+    values: Float[np.ndarray, "values"]
+    edges: Float[np.ndarray, "bins+1"]
+    branches: dict[str, Branch]
+    odd: Bool[np.ndarray, ""]
+    system: str = field(metadata={"static": True})
+    axis: str = field(metadata={"static": True})
+    axes: tuple[str, ...] = field(metadata={"static": True})
+
+    def table(self, way: str) -> pd.DataFrame:
+        """The cells of a branch with what `classify` makes of them, one row a value."""
+        table = labelled(self.branches[way].columns)
+        table.attrs["axes"] = list(self.axes)
+        return table
+
+    def hysteresis(self, *, consecutive: int = CONSECUTIVE) -> Bool[np.ndarray, "values"]:
+        """Where the two ways are on different attractors: of another kind, another period, or with another lambda_1, as
+        `transitions.disagree` has it; or ordered ones with the same numbers at other places, unless they are mirror
+        images. Values at which that cannot be told belong to an interval if they lie inside it.
+
+        Args:
+            consecutive: values in turn that an interval must have, and a gap between two. In a narrow window of order a
+                chaotic transient can outlast every measurement on one of the two ways: with 1, such columns pass for
+                hysteresis.
+        """
+        if not self._both:
+            return np.zeros(len(self.values), bool)
+        tables = [self.table(way) for way in (UP, DOWN)]
+        differ = disagree(Continuation(self.branches[UP].columns, self.branches[DOWN].columns))
+        # Chaos visits its attractor by chance, and two of its densities are never quite the same.
+        ordered, known = (np.all([_in(table, regimes) for table in tables], axis=0) for regimes in (ORDERED, DECIDED))
+        known &= np.all([table["settled"] for table in tables], axis=0)
+        apart, image = self._distances()
+        differ |= ordered & (apart > APART) & (image > APART)
+        sure = np.flatnonzero(known)
+        if len(sure):
+            at = np.arange(len(differ))
+            before = sure[np.maximum(np.searchsorted(sure, at, side="right") - 1, 0)]
+            after = sure[np.minimum(np.searchsorted(sure, at), len(sure) - 1)]
+            differ = differ[before] & differ[after]
+        return _lasting(differ, consecutive)
+
+    def mirrored(self, *, consecutive: int = CONSECUTIVE) -> Bool[np.ndarray, "values"]:
+        """Where the two ways are on mirror images (y for -y) of one attractor: with the same numbers, but with
+        densities that agree only when one of them is turned over.
+
+        Args:
+            consecutive: see `hysteresis`.
+        """
+        if not self._both:
+            return np.zeros(len(self.values), bool)
+        apart, image = self._distances()
+        return _lasting((apart > APART) & (apart > NEARER * image), consecutive) & ~self.hysteresis(
+            consecutive=consecutive
+        )
+
+    @property
+    def _both(self) -> bool:
+        return UP in self.branches and DOWN in self.branches
+
+    def _distances(self) -> tuple[np.ndarray, np.ndarray]:
+        """How far y is to be moved in the mean to make one density of the other, and of the other's mirror image, in
+        shares of the range that both visit; infinitely far where the map has no mirror images.
+        """
+        up, down = (self.branches[way].counts for way in (UP, DOWN))
+
+        def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+            seen = (one + other) > 0
+            width = seen.shape[1] - seen.argmax(axis=1) - seen[:, ::-1].argmax(axis=1)
+            cumulated = [np.cumsum(c / np.maximum(c.sum(axis=1, keepdims=True), 1), axis=1) for c in (one, other)]
+            # What is narrower than some bins is apart by their width.
+            return np.abs(np.subtract(*cumulated)).sum(axis=1) / np.maximum(width, 20)
+
+        return distance(up, down), distance(up, down[:, ::-1]) if self.odd else np.full(len(up), np.inf)
+
+
+def _in(table: pd.DataFrame, regimes: Sequence[str]) -> np.ndarray:
+    return table["regime"].isin(list(regimes)).to_numpy(bool)
+
+
+def _lasting(flags: np.ndarray, consecutive: int) -> np.ndarray:
+    """The same without the runs of fewer flags than that, and then without the gaps that are as short."""
+    lasting = np.array(flags, bool)
+    for kind in (True, False):
+        edges = np.diff(np.pad((lasting == kind).astype(int), 1))
+        for first, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+            inside = kind or 0 < first < end < len(flags)
+            if inside and end - first < consecutive:
+                lasting[first:end] = not kind
+    return lasting
+
+
+def intervals(values: np.ndarray, flags: np.ndarray) -> list[tuple[float, float]]:
+    """The runs of ascending values (values,) on which flags (values,) hold, as their first and last value."""
+    edges = np.diff(np.pad(flags.astype(int), 1))
+    ends = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True)
+    return [(float(values[first]), float(values[last])) for first, last in ends]
+
+
+def orbit_density(
+    system: str,
+    axis: str,
+    values: Float[np.ndarray, "values"] | Sequence[float],
+    *,
+    at: Mapping[str, float] | None = None,
+    start: str = "carried",
+    carry_steps: int = 3000,
+    transient: int = 2000,
+    steps: int = 10_000,
+    k: int = 2,
+    longest_period: int = 1024,
+    bins: int = 401,
+    dtype: str = "float64",
+    devices: Sequence[Any] | None = None,
+    progress: Progress = no_progress,
+) -> OrbitDensity:
+    """The density of the output y of one network at each value of an axis, with exponents, periods and regimes.
+
+    Args:
+        system: name of a system, such as "uniform" or "logistic".
+        axis: the system's axis that varies; not one that decides the shape of arrays.
+        values: (values,), ascending and distinct. Too coarse, and a carried orbit jumps between attractors without
+            reason.
+        at: what the other axes are; their defaults where it is silent.
+        start: "carried": from each value to the next, once up and once down, so that hysteresis shows; "fixed": every
+            value begins where the system says.
+        carry_steps: at each value before the next; only where orbits are carried. Too few, and jumps come late.
+        transient: steps thrown away before a value is measured. Too few, and the approach is seen.
+        steps: measured, and as many counted into the bins; a multiple of 20. What is chaotic is resolved to 10/steps
+            nats per step: with some thousand steps, weak chaos passes for quasiperiodic.
+        k: exponents, at most the dimension D, to which it is reduced. With one, chaos is never told from hyperchaos.
+        longest_period: longer cycles count as unsettled.
+        bins: of y. Many more than about steps / 20 show noise.
+        dtype: "float64" or "float32".
+        devices: where to compute; all that JAX has if None.
+        progress: called with the cells and the network-steps that were finished.
+
+    Raises:
+        ConfigError: a system, axis or value that does not exist, or a measurement out of its range; a ValueError whose
+            message names the key, as in the configuration of a sweep.
+        ValueError: `start`, `bins`, `carry_steps`, `at` or `values` cannot be used, or float64 is asked for while JAX
+            has it switched off.
+    """
+    check_dtype(dtype)
+    if start not in START:
+        raise ValueError(f"`start` must be carried or fixed, got {start!r}")
+    if bins < 1 or carry_steps < 1:
+        raise ValueError(f"`bins` and `carry_steps` must be at least 1, got {bins} and {carry_steps}")
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
+        raise ValueError("`values` must be at least 2 numbers in ascending order")
+    if axis in (at or {}):
+        raise ValueError(f"`at` must name other axes than the one that varies, got {axis}")
+    grid = {**(at or {}), axis: values.tolist()}
+    plan = _plan(
+        system, grid, transient=transient, steps=steps, k=k, longest_period=longest_period, dtype=dtype, axis=axis
+    )
+    devices = jax.devices() if devices is None else devices
+    engine = Engine(plan, plan.groups[0], devices, memory_budget(plan.config.backend, devices), "auto", progress)
+    blocks = [block for part in plan.parts() for block in part.blocks()]
+    first = [engine.states(engine.first_states(block)) for block in blocks]
+    ways = {FIXED: first}
+    if start == "carried":
+        ways = _carried(engine, blocks, first, carry_steps)
+    ends, columns = {}, {}
+    for way, states in ways.items():
+        ends[way], columns[way] = _measured(engine, blocks, states)
+    odd = _odd(engine, blocks[0], first[0])
+    edges = _edges(list(columns.values()), bins, odd)
+    counts = {way: _counted(engine, blocks, states, steps, edges) for way, states in ends.items()}
+    branches = {way: Branch(counts[way], columns[way]) for way in ways}
+    axes = tuple(each.name for each in plan.system.axes)
+    return OrbitDensity(values, edges, branches, np.asarray(odd), system, axis, axes)
+
+
+def _plan(
+    name: str, grid: dict[str, Any], *, axis: str, transient: int, steps: int, k: int, longest_period: int, dtype: Any
+) -> Plan:
+    """The plan of the sweep that has these values and nothing else."""
+    system = get(name)
+    can = [each.name for each in system.axes if each.kind is float and each.name in system.parameters]
+    if axis not in can:
+        raise ConfigError("axis", f"must be {a_list(can)} for system {name}", axis)
+    static = {}
+    for each in system.axes:
+        given = grid.get(each.name)
+        if each.name != axis and isinstance(given, Sequence | Mapping | np.ndarray):
+            raise ConfigError(f"grid.{each.name}", "must be one number", given)
+        if each.static:
+            static[each.name] = int(read_grid(system, {each.name: given})[each.name][0])
+    measure = {
+        "transient": transient, "steps": steps, "k": min(k, system.dimension(static)), "blocks": BLOCKS,
+        "align": ALIGNMENT_STEPS, "renormalise_every": "auto", "longest_period": longest_period,
+        "period_tolerance": "auto", "also": [], "target_se": None, "max_steps": None,
+    }  # fmt: skip
+    config = {
+        "name": "orbit", "system": {"name": name}, "grid": grid, "measure": measure, "transitions": None,
+        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": "auto"},
+        "plan": {"part_steps": 1_000_000_000}, "output": "results", "dry_run": False,
+    }  # fmt: skip
+    return make_plan(SweepConfig.from_mapping(config))
+
+
+def _carried(
+    engine: Engine, blocks: Sequence[Block], first: Sequence[np.ndarray], steps: int
+) -> dict[str, list[np.ndarray]]:
+    """States (G, D, S) of every block, from which it is measured, for both ways along its values."""
+    system = engine.plan.system
+    lanes = [np.flatnonzero(block.real[0]) for block in blocks]
+
+    def both_ways(each: Sequence[np.ndarray]) -> np.ndarray:
+        """(values, 1, ..., 2), from arrays (1, ..., S) of the blocks."""
+        there = np.concatenate([np.moveaxis(one, -1, 0)[real] for one, real in zip(each, lanes, strict=True)])
+        return np.stack([there, there[::-1]], axis=-1)
+
+    problems = [engine.problem(block)[1] for block in blocks]
+    draws = problems[0][0]
+    parameters = {name: both_ways([swept[name] for _, swept in problems]) for name in system.parameters}
+    program = engine.program(lambda inputs: carry(system, *inputs, steps=steps, kick=KICK), (1, 2))
+    (states,) = program.run([(draws, parameters, both_ways(first))], engine.wait)
+    engine.progress(0, 2.0 * len(states) * steps)
+    ways: dict[str, list[np.ndarray]] = {}
+    for lane, way in enumerate((UP, DOWN)):
+        along = np.moveaxis(states[..., lane] if way == UP else states[::-1, ..., lane], 0, -1)
+        ways[way], done = [], 0
+        for block, real in zip(blocks, lanes, strict=True):
+            at = np.minimum(done + np.arange(block.real.shape[1]), done + len(real) - 1)
+            ways[way].append(along[..., at])
+            done += len(real)
+    return ways
+
+
+def _measured(
+    engine: Engine, blocks: Sequence[Block], states: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], Columns]:
+    """Where the blocks are after their measurement, and the columns of their cells."""
+    problems = [engine.problem(block) for block in blocks]
+    inputs = ((*problem, state) for (_, problem), state in zip(problems, states, strict=True))
+    ends: list[np.ndarray] = []
+    pieces: list[Columns] = []
+    outputs = engine.first_program(engine.group.block_shape).run(inputs, engine.wait)
+    for block, (exact, _), measured in zip(blocks, problems, outputs, strict=True):
+        ends.append(measured.carry.state)
+        pieces.append(engine.cells(block, exact, engine.block_measurement.columns(measured, 1)))
+        engine.progress(len(pieces[-1]["cell_id"]), len(pieces[-1]["cell_id"]) * engine.steps_of_first_round)
+    return ends, {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _edges(columns: Sequence[Columns], bins: int, odd: bool) -> np.ndarray:
+    """Bins that hold all that was measured; an even number gets one more where the map is odd, so that y = 0 lies in
+    the middle of one, and not on an edge."""
+    low = np.concatenate([table["y_min"] for table in columns])
+    high = np.concatenate([table["y_max"] for table in columns])
+    low, high = (side[np.isfinite(low) & np.isfinite(high)] for side in (low, high))
+    bottom, top = (low.min(), high.max()) if len(low) else (-1.0, 1.0)
+    if odd:
+        bottom, top, bins = -max(-bottom, top), max(-bottom, top), bins + 1 - bins % 2
+    room = 0.01 * max(top - bottom, 1e-9 * max(1.0, abs(top)))
+    return np.linspace(bottom - room, top + room, bins + 1)
+
+
+def _counted(
+    engine: Engine, blocks: Sequence[Block], states: Sequence[np.ndarray], steps: int, edges: np.ndarray
+) -> np.ndarray:
+    """(values, bins), the next `steps` outputs counted."""
+    system, bins = engine.plan.system, len(edges) - 1
+    low, per_bin = edges[0], bins / (edges[-1] - edges[0])
+
+    def start(_: Any, state: Array) -> tuple[Array, Array]:
+        return state, jnp.zeros(bins, jnp.int32)
+
+    def step(map_: Any, carried: tuple[Array, Array]) -> tuple[Array, Array]:
+        state, counts = carried
+        state = map_(state)
+        # The range was measured on the steps before: a new extreme, however rare, belongs to the outermost bin.
+        bin_ = jnp.clip(jnp.floor((state[0] - low) * per_bin), 0, bins - 1).astype(jnp.int32)
+        return state, counts.at[bin_].add(1)
+
+    def end(_: Any, carried: tuple[Array, Array]) -> Array:
+        state, counts = carried
+        return jnp.where(jnp.all(jnp.isfinite(state)), counts, 0)
+
+    def count(inputs: Any) -> Any:
+        draws, parameters, state = inputs
+        problem, lift = (draws, parameters), lanes_last(system)
+        carried = repeat(lift(step), problem, lift(start)(problem, state), times=steps, unroll=UNROLL)
+        return lift(end)(problem, carried)
+
+    inputs = ((*engine.problem(block)[1], state) for block, state in zip(blocks, states, strict=True))
+    found = []
+    for block, counts in zip(
+        blocks, engine.program(count, engine.group.block_shape).run(inputs, engine.wait), strict=True
+    ):
+        found.append(counts[0].T[block.real[0]])
+        engine.progress(0, float(len(found[-1]) * steps))
+    return np.concatenate(found)
+
+
+def _odd(engine: Engine, block: Block, states: np.ndarray) -> bool:
+    """Is F(-x) = -F(x), at a random point of the state space?"""
+    draws, parameters = engine.problem(block)[1]
+    map_ = engine.plan.system.build(
+        {name: jnp.asarray(each[0]) for name, each in draws.items()},
+        {name: jnp.asarray(each[0, -1]) for name, each in parameters.items()},
+    )
+    state = jnp.asarray(np.random.default_rng(0).uniform(0.1, 1, states.shape[1]), states.dtype)
+    return bool(jnp.allclose(map_(-state), -map_(state), rtol=1e-6, atol=0))
