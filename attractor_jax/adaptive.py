@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import TORUS_FLOOR
 from attractor_jax.dimension import STANDARD_ERRORS, zero_tolerance
-from attractor_jax.regimes import classify
+from attractor_jax.regimes import classify_columns
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,19 @@ def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
     A cell is done when its early and late halves agree, its regime is not unsettled, and the standard error of lambda_1
     is at most `measure.target_se`. A closed curve must also show a lambda_1 as small as theirs are, in so many steps
     that the range that counts as zero is no wider than three of those errors; with more exponents, a torus_dimension as
-    well. A cell whose exponents cannot be known (diverged, underflow) is done at once.
+    well. A cell whose lambda_1 cannot be known (diverged, underflow) is done at once.
     """
     assert measure.target_se is not None
-    table = pd.DataFrame({name: list(values) if values.ndim > 1 else values for name, values in columns.items()})
-    labelled = classify(table)
+    labelled = classify_columns(columns)
     regime, settled = labelled["regime"], labelled["settled"].to_numpy(bool)
     error, steps = columns["lambda_1_se"], columns["steps"]
     precise = ~(error > measure.target_se)  # where an exponent is -inf it has no error
     narrow = zero_tolerance(error, steps) <= STANDARD_ERRORS * measure.target_se
+    small = np.abs(columns["lambda_1"]) <= zero_tolerance(error, steps, floor=TORUS_FLOOR)
     curve = (regime == "quasiperiodic").to_numpy(bool)
-    vague = curve & ~(narrow & (np.abs(columns["lambda_1"]) * steps <= TORUS_FLOOR))
+    vague = curve & ~(narrow & small)
     if columns["exponents"].shape[-1] > 1:
         vague |= curve & labelled["torus_dimension"].isna().to_numpy(bool)
     known = settled & (regime != "unsettled").to_numpy(bool) & precise & ~vague
-    hopeless = np.isin(columns["status"], ("diverged", "underflow"))
+    hopeless = np.isnan(columns["lambda_1"])
     return Verdict(go_on=~(hopeless | known), discard=~settled)

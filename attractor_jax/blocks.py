@@ -17,11 +17,16 @@ import numpy as np
 
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
+from attractor_jax.defaults import ZERO_FLOOR
 from attractor_jax.iterate import iterate
 from attractor_jax.lyapunov import Measurement, advance, begin, halve, results
 from attractor_jax.plan import Group
 from attractor_jax.recurrence import Recurrence, find_period, output_range
+from attractor_jax.regimes import MOST_DRIFT
 from attractor_jax.systems import System
+
+# Blocks below which their scatter says too little about when an orbit settled.
+FEWEST_TO_SETTLE = 8
 
 
 def lanes_last(system: System) -> Callable[[Any], Any]:
@@ -83,7 +88,9 @@ class BlockMeasurement:
         states, before = output_range(problem, states, steps=watched, lift=lift)
         carry = begin(problem, states, k=self.group.k, blocks=measure.blocks, align=measure.align, **self._frame)
         carry = advance(problem, carry, blocks=measure.blocks, block_steps=self.block_steps, **self._frame)
-        return self._measured(problem, carry, before if watched else jnp.full_like(before, jnp.nan))
+        # Only stretches of one length can be compared.
+        whole = watched == measure.longest_period
+        return self._measured(problem, carry, before if whole else jnp.full_like(before, jnp.nan))
 
     def further(
         self, draws: Any, parameters: Any, carry: Measurement, before: Any, discard: Any, repeats: Any
@@ -123,16 +130,21 @@ class BlockMeasurement:
             [found.diverged, underflow, vanished], ["diverged", "underflow", "superstable"], "ok"
         ).astype(object)
         before, discarded = self.measure.transient, m.carry.discarded * block_steps
+        steps = m.carry.step - discarded
+        drift = np.abs(found.drift[..., 0])
+        agree = ~(drift > np.fmax(MOST_DRIFT * found.drift_error[..., 0], ZERO_FLOOR / steps))
+        told = agree & (m.carry.step > discarded) & (self.measure.blocks - m.carry.discarded >= FEWEST_TO_SETTLE)
+        settled = before + self.measure.align + found.settled_from * block_steps
         return {
             "transient": before + discarded,
-            "steps": m.carry.step - discarded,
+            "steps": steps,
             "n_blocks": self.measure.blocks - m.carry.discarded,
             "status": status,
             "lambda_1": known(found.exponents[..., 0]),
             "lambda_1_se": known(found.standard_error[..., 0]),
             "lambda_1_drift": known(found.drift[..., 0]),
             "lambda_1_drift_se": known(found.drift_error[..., 0]),
-            "settling_time": known(before + self.measure.align + found.settled_from * block_steps),
+            "settling_time": known(np.where(told, settled, np.nan)),
             "exponents": known(found.exponents),
             "exponents_se": known(found.standard_error),
             "sum_rule": known(found.sum_rule),

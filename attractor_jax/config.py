@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 _NOTHING: Any = object()
 
@@ -105,6 +105,8 @@ Section = TypeVar("Section", bound="_Section")
 class _Section:
     """A mapping of the configuration with known keys."""
 
+    where_all_stand: ClassVar[str] = ""
+
     @classmethod
     def read(cls: type[Section], section: str, mapping: Any) -> Section:
         """The section from plain containers: unknown and missing keys, wrong types and wrong ranges are refused."""
@@ -119,7 +121,7 @@ class _Section:
                 raise ConfigError(f"{prefix}{key}", f"is no key of {what}, which has {a_list(known, 'and')}")
         missing = [key for key in known if key not in mapping]
         if missing:
-            raise ConfigError(f"{prefix}{missing[0]}", "must be given")
+            raise ConfigError(f"{prefix}{missing[0]}", f"must be given{cls.where_all_stand}")
         section_ = cls(**{key: _convert(f"{prefix}{key}", mapping[key], hints[key]) for key in known})
         section_.check(prefix)
         return section_
@@ -173,6 +175,9 @@ class MeasureConfig(_Section):
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, transient=0, steps=1, k=1, blocks=2, align=0, renormalise_every=1, longest_period=1)
         _at_most(prefix, self, **dict.fromkeys(("transient", "steps", "align", "longest_period"), MOST_STEPS))
+        if self.max_steps is not None and (self.blocks % 4 or self.blocks < 8):
+            must = f"must be a multiple of 4, 8 at least, where {prefix}max_steps is given: they are joined in pairs"
+            raise ConfigError(f"{prefix}blocks", must, self.blocks)
         if self.steps % self.blocks:
             raise ConfigError(f"{prefix}steps", f"must be divisible by {prefix}blocks = {self.blocks}", self.steps)
         if not isinstance(self.period_tolerance, str) and self.period_tolerance <= 0:
@@ -199,9 +204,6 @@ class MeasureConfig(_Section):
             raise ConfigError(f"{prefix}max_steps", must, self.max_steps)
         if self.max_steps > MOST_STEPS:
             raise ConfigError(f"{prefix}max_steps", f"must be at most {MOST_STEPS}", self.max_steps)
-        if self.blocks % 4:
-            must = f"must be divisible by 4 where {prefix}max_steps is given: blocks are joined in pairs"
-            raise ConfigError(f"{prefix}blocks", must, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -210,14 +212,16 @@ class TransitionsConfig(_Section):
     does.
     """
 
+    where_all_stand: ClassVar[str] = " (experiment=transitions has all keys)"
+
     consecutive: int
     tolerance: float
     continuation: bool
 
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, consecutive=1)
-        if not 0 < self.tolerance < 1:
-            raise ConfigError(f"{prefix}tolerance", "must be between 0 and 1, both excluded", self.tolerance)
+        if not 1e-14 <= self.tolerance < 1:
+            raise ConfigError(f"{prefix}tolerance", "must be at least 1e-14 and below 1", self.tolerance)
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from attractor_jax.blocks import lanes_last
+from attractor_jax.defaults import ZERO_FLOOR
 from attractor_jax.engine import Columns, Engine
 from attractor_jax.iterate import iterate
 from attractor_jax.plan import Networks, own_blocks
+from attractor_jax.regimes import CHAOTIC_REGIMES, DECIDED, classify_columns, of_regimes
 from attractor_jax.systems import System
 
 # Of the system's own first state, added to the state that is carried on: an orbit that has fallen onto an unstable
 # point to the last bit would stay there for ever.
-KICK = 1e-6
+KICK = 1e-3
+# Of the larger: root mean squares of y on one ordered attractor agree far better after some thousand steps.
+OTHER_SIZE = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Continuation:
 def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
     """Every network's attractor followed from the smallest value of the last axis to the largest, and back from there.
 
-    At each value the cell gets the measurement's transient and its first round, whether or not it is adaptive. An orbit
-    that diverged begins anew at the next value. Too coarse an axis jumps from one attractor to another without reason;
+    At each value the cell gets the measurement's transient and its first round, whether or not it is adaptive: the two
+    ways compare with each other, not with cells that were measured for longer. An orbit that diverged begins anew at
+    the next value. Too coarse an axis jumps from one attractor to another without reason;
     too short a transient smears the jumps.
 
     Args:
@@ -114,3 +119,28 @@ def carry(system: System, draws: Any, parameters: Any, first: Any, *, steps: int
 
     nothing = jnp.full_like(first[0], jnp.nan)
     return jax.lax.scan(one_value, nothing, (parameters, first))[1]
+
+
+def disagree(both_ways: Continuation) -> np.ndarray:
+    """Cells, (cells,), that are on another attractor when they are reached from the other side.
+
+    Both must be settled, and of another kind, another period, or with a lambda_1 that differs by more than four
+    standard errors and the zero floor; ordered ones also with another size, the root mean square of y, by more than
+    `OTHER_SIZE`. A mirror image (y for -y) is not another attractor here: it has the same numbers.
+    """
+    both = [classify_columns(columns) for columns in (both_ways.forward, both_ways.backward)]
+    known = np.logical_and.reduce([of_regimes(table, DECIDED) & table["settled"].to_numpy(bool) for table in both])
+    kinds = [np.where(of_regimes(table, CHAOTIC_REGIMES), "chaotic", table["regime"].astype(str)) for table in both]
+    names = ("period", "lambda_1", "lambda_1_se", "y_mean", "y_std")
+    one, other = ({name: table[name].to_numpy(float) for name in names} for table in both)
+    other_kind = kinds[0] != kinds[1]
+    other_period = (kinds[0] == "periodic") & (one["period"] != other["period"])
+    sizes = [np.hypot(numbers["y_mean"], numbers["y_std"]) for numbers in (one, other)]
+    ordered = ~np.logical_or(*[kind == "chaotic" for kind in kinds])
+    other_size = ordered & (np.minimum(*sizes) < (1 - OTHER_SIZE) * np.maximum(*sizes))
+    # Superstable cells have -inf and no error.
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one["lambda_1"] - other["lambda_1"])
+    steps = both[0]["steps"].to_numpy(float)
+    tolerance = np.fmax(4 * np.hypot(one["lambda_1_se"], other["lambda_1_se"]), ZERO_FLOOR / steps)
+    return known & (other_kind | other_period | other_size | (apart > tolerance))

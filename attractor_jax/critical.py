@@ -7,6 +7,7 @@ the critical eigenvalue: 0 at a pitchfork, pi at a flip.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jax
@@ -15,18 +16,19 @@ import numpy as np
 
 from attractor_jax.blocks import lanes_last
 from attractor_jax.engine import Columns, Engine
-from attractor_jax.iterate import iterate, repeat
+from attractor_jax.iterate import repeat
 from attractor_jax.plan import Networks, Plan, own_blocks
 from attractor_jax.schema import Column
 from attractor_jax.stability import s_critical
+from attractor_jax.systems import System
 
-# Relative distance from s_critical at which small orbits are looked at, the steps before they are watched, the steps
-# that they are watched for at each end, and those in between.
+# Relative distance from s_critical at which small orbits are looked at, the steps in which the critical eigenvalue
+# comes to rule, and those in which they are watched.
 BESIDE = 1e-3
-SETTLE, WATCH, BETWEEN = 4096, 2048, 2048
-# Of the system's own first state. Smaller still, and tanh, whose rounding is that of 1, holds the orbit on a grid;
-# larger, and it feels more than its linear part.
-SMALL = 1e-3
+SETTLE, WATCH = 4096, 8192
+# The size to which a small orbit is put back after every step. Smaller still, and tanh, whose rounding is that of 1,
+# holds it on a grid; larger, and it feels more than its linear part.
+SMALL = 1e-4
 ANGLE_TOLERANCE = 0.01  # radians per step
 
 CRITICAL_COLUMNS = (
@@ -36,7 +38,7 @@ CRITICAL_COLUMNS = (
     Column("growth_below", "float", "nats per step", "of a small orbit at s_critical (1 - 0.001)", True),
     Column("growth_above", "float", "nats per step", "of a small orbit at s_critical (1 + 0.001)", True),
     Column("angle_seen", "float", "radians per step", "how fast that orbit turns: pi times its changes of sign", True),
-    Column("critical_verified", "bool", "", "it falls below, grows above, and turns at critical_angle"),
+    Column("critical_verified", "bool", "", "it falls below, grows above, and turns at critical_angle", True),
 )
 
 
@@ -57,20 +59,23 @@ def verified_critical(engine: Engine, networks: Networks, cells: Columns) -> Col
         "s_critical": closed,
         "first_bifurcation": kind,
         **{name: nothing.copy() for name in ("critical_angle", "growth_below", "growth_above", "angle_seen")},
-        "critical_verified": np.zeros(n, bool),
+        "critical_verified": np.full(n, None, object),
     }
     if not there.any():
         return columns
     s = np.where(there, closed, 1.0)[:, None] * (1 + BESIDE * np.array([-1, 1]))
-    axes = {name: v if v.ndim == 1 else v[:, :2] for name, v in networks.axes.items()} | {"s": s}
+    axes = {name: v if v.ndim == 1 else v[:, :2] for name, v in networks.axes.items()}
+    axes |= {"s": s, "replicate": np.zeros_like(s, int)}
     blocks = list(own_blocks(engine.group, axes, np.arange(2 * n).reshape(n, 2)))
     system = engine.plan.system
 
     def inputs() -> Iterator[Any]:
+        # In float64 whatever the run is in, and from the standard start whatever the replicate: it is about the origin.
         for block in blocks:
-            yield (*engine.problem(block)[1], engine.states(SMALL * engine.first_states(block)))
+            states = engine.first_states(block).transpose(0, 2, 1)
+            yield engine.problem(block)[0], {"s": block.lanes["s"]}, states
 
-    program = engine.program(lambda inputs: _small_orbit(lanes_last(system), *inputs), (engine.group.own_block, 2))
+    program = engine.program(_of(system), (engine.group.own_block, 2))
     growth, angle = (np.empty((n, 2)) for _ in range(2))
     for block, found in zip(blocks, program.run(inputs(), engine.wait), strict=True):
         for into, values in zip((growth, angle), found, strict=True):
@@ -82,27 +87,33 @@ def verified_critical(engine: Engine, networks: Networks, cells: Columns) -> Col
     columns["growth_below"], columns["growth_above"] = (np.where(there, growth[:, i], np.nan) for i in range(2))
     columns["angle_seen"] = np.where(there, angle[:, 1], np.nan)
     turns = np.abs(columns["angle_seen"] - columns["critical_angle"]) < ANGLE_TOLERANCE
-    columns["critical_verified"] = there & (growth[:, 0] < 0) & (growth[:, 1] > 0) & turns
+    verified = (growth[:, 0] < 0) & (growth[:, 1] > 0) & turns
+    columns["critical_verified"] = np.where(there, verified.astype(object), np.array(None, object))
     return columns
 
 
+@cache
+def _of(system: System) -> Any:
+    """One function a system: its program is compiled once."""
+    return lambda inputs: _small_orbit(lanes_last(system), *inputs)
+
+
 def _small_orbit(lift: Any, draws: Any, parameters: Any, states: Any) -> tuple[Any, Any]:
-    """Growth rate of the output, nats per step, and how fast it turns, radians per step."""
+    """Growth rate of small orbits, nats per step, and how fast their output turns, radians per step."""
     problem = (draws, parameters)
 
     def start(_: Any, x: jax.Array) -> tuple[jax.Array, ...]:
-        return x, jnp.abs(x[0]), jnp.zeros((), jnp.int32)
+        return x * SMALL / jnp.max(jnp.abs(x)), jnp.zeros((), x.dtype), jnp.zeros((), jnp.int32)
 
     def step(map_: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        x, peak, turns = carry
+        x, growth, turns = carry
         new = map_(x)
-        return new, jnp.maximum(peak, jnp.abs(new[0])), turns + (new[0] * x[0] < 0)
+        factor = jnp.max(jnp.abs(new)) / SMALL
+        return new / factor, growth + jnp.log(factor), turns + (new[0] * x[0] < 0)
 
-    def watch(states: Any) -> tuple[Any, Any, Any]:
-        return repeat(lift(step), problem, lift(start)(problem, states), times=WATCH)
+    def watch(states: Any, times: int) -> tuple[Any, Any, Any]:
+        return repeat(lift(step), problem, lift(start)(problem, states), times=times)
 
-    states = iterate(problem, states, steps=SETTLE, lift=lift)
-    states, early, turns = watch(states)
-    states = iterate(problem, states, steps=BETWEEN, lift=lift)
-    _, late, _ = watch(states)
-    return jnp.log(late / early) / (WATCH + BETWEEN), jnp.pi * turns / WATCH
+    states, _, _ = watch(states, SETTLE)
+    _, growth, turns = watch(states, WATCH)
+    return growth / WATCH, jnp.pi * turns / WATCH

@@ -21,15 +21,15 @@ from jaxtyping import Array, Bool, Float, Int
 from attractor_jax.backend import memory_budget
 from attractor_jax.blocks import lanes_last
 from attractor_jax.config import ConfigError, SweepConfig, a_list
-from attractor_jax.continuation import Continuation, carry
+from attractor_jax.continuation import Continuation, carry, disagree
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.engine import Columns, Engine, Progress, no_progress
 from attractor_jax.grid import read_grid
 from attractor_jax.iterate import UNROLL, repeat
 from attractor_jax.maps import check_dtype
 from attractor_jax.plan import Block, Plan, make_plan
+from attractor_jax.regimes import DECIDED, ORDERED, classify_columns
 from attractor_jax.systems import get
-from attractor_jax.transitions import DECIDED, ORDERED, disagree, labelled
 
 START = ("carried", "fixed")
 UP, DOWN, FIXED = "up", "down", "fixed"
@@ -84,13 +84,13 @@ class OrbitDensity:
 
     def table(self, way: str) -> pd.DataFrame:
         """The cells of a branch with what `classify` makes of them, one row a value."""
-        table = labelled(self.branches[way].columns)
+        table = classify_columns(self.branches[way].columns)
         table.attrs["axes"] = list(self.axes)
         return table
 
     def hysteresis(self, *, consecutive: int = CONSECUTIVE) -> Bool[np.ndarray, "values"]:
         """Where the two ways are on different attractors: of another kind, another period, or with another lambda_1, as
-        `transitions.disagree` has it; or ordered ones with the same numbers at other places, unless they are mirror
+        `continuation.disagree` has it; or ordered ones with the same numbers at other places, unless they are mirror
         images. Values at which that cannot be told belong to an interval if they lie inside it.
 
         Args:

@@ -68,7 +68,14 @@ class Engine:
         return {name: values[order] for name, values in columns.items()}
 
     def program(self, function: Callable[[Any], Any], shape: tuple[int, int]) -> Program:
-        """The program that runs a function of blocks of a shape."""
+        """The program that runs a function of blocks of a shape, the same for the same function."""
+        return self._programs(function, shape)
+
+    @cached_property
+    def _programs(self) -> Callable[..., Program]:
+        return lru_cache(self._program)
+
+    def _program(self, function: Callable[[Any], Any], shape: tuple[int, int]) -> Program:
         cells = shape[0] * shape[1]
         planned = self.group.block_shape[0] * self.group.block_shape[1]
         blocks = min(self.group.blocks_per_part, self.group.n_blocks) * planned
@@ -230,7 +237,11 @@ class Engine:
     def first_program(self) -> Callable[[tuple[int, int]], Program]:
         """The program of the first round for blocks of a shape."""
         measured = self.block_measurement
-        return lru_cache(lambda shape: self.program(lambda inputs: measured.first(*inputs), shape))
+
+        def first(inputs: Any) -> Any:
+            return measured.first(*inputs)
+
+        return lambda shape: self.program(first, shape)
 
     @cached_property
     def _further_program(self) -> Program:

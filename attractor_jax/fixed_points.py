@@ -37,7 +37,7 @@ def loss_of_stability(
 
     Returns:
         The critical parameter, and the argument and kind of the eigenvalue on the unit circle: "pitchfork" stands for
-        all bifurcations at +1, a fold among them.
+        all bifurcations at +1 through which the point goes on. Beyond a fold there is none left to be found.
 
     Raises:
         ValueError: no fixed point is found, or the bracket has no change of stability in it.
@@ -75,13 +75,14 @@ def _eigenvalue(map_at: Callable[[float], Map], parameter: float, near: Array) -
     """The fixed point and its eigenvalue of largest modulus."""
     map_ = map_at(parameter)
     jacobian = jax.jacfwd(map_)
-    point, identity = near, jnp.eye(near.shape[0])
+    point, identity, rounding = near, jnp.eye(near.shape[0]), float(jnp.finfo(near.dtype).eps)
     for _ in range(NEWTON_STEPS):
-        step = jnp.linalg.solve(jacobian(point) - identity, map_(point) - point)
-        point = point - step
-        if jnp.max(jnp.abs(step)) <= 1e-15 * (1 + jnp.max(jnp.abs(point))):
+        off = map_(point) - point
+        if jnp.max(jnp.abs(off)) <= rounding * (1 + jnp.max(jnp.abs(point))):
             break
-    if not jnp.max(jnp.abs(map_(point) - point)) < 1e-9 * (1 + jnp.max(jnp.abs(point))):
+        # Least squares: where an eigenvalue is one, the matrix is singular, and the point may be there already.
+        point = point - jnp.linalg.lstsq(jacobian(point) - identity, off)[0]
+    if not jnp.max(jnp.abs(map_(point) - point)) < jnp.sqrt(rounding) * (1 + jnp.max(jnp.abs(point))):
         raise ValueError(f"`state` must be near a fixed point; Newton's method found none at {parameter:g}")
     eigenvalues = np.linalg.eigvals(np.asarray(jacobian(point)))
     return point, complex(eigenvalues[np.argmax(np.abs(eigenvalues))])

@@ -1,7 +1,7 @@
 """Running a map: the loop that every measurement uses, and the orbit itself.
 
 All loops of the library take `lift`, which turns a function of one network into a function of many. For a single
-orbit it is the identity; for a sweep it is a nested `vmap` (batch.py). The vectorisation stands inside the loop, not
+orbit it is the identity; for a sweep it is a nested `vmap` (blocks.py). The vectorisation stands inside the loop, not
 around it: `vmap` of a scan would move the batch axis of every carry to the front, and the fast layout has the
 networks that share their weights on the last.
 """

@@ -56,8 +56,8 @@ class Exponents:
         drift_error: (k,), standard error of the drift, from the differences of successive blocks: a single jump or a
             slow change leaves it small, so that a drift beyond a few of these errors says that the orbit was not
             settled (von Neumann 1941).
-        settled_from: (), the first block from which on lambda_1 stays where it is in the last quarter, to within five
-            times the scatter there, or `ZERO_FLOOR` nats a block.
+        settled_from: (), the first block from which on lambda_1 stays where it is in the late half, to within five
+            times the scatter of a block there, or `ZERO_FLOOR` nats a block. Says nothing where the halves disagree.
         sum_rule: (), mean of ln|det J| along the orbit: what all D exponents must sum to. NaN where the map does not
             tell its determinant.
         sum_rule_residual: (), |sum of the exponents - sum_rule|, NaN unless k = D. Above 1e-6 the spectrum is
@@ -309,9 +309,9 @@ def _results(xp: Any, measurement: Measurement, block_steps: Any) -> Exponents:
     jumps = xp.diff(means, axis=-2)
     drift_error = xp.sqrt(2 * mean_over(counts[..., :-1], jumps**2) / n[..., None])
     first = means[..., :1]
-    last = place >= blocks - xp.maximum(n // 4, 1)[..., None]
-    final = mean_over(last, first)[..., None, :]
-    near = xp.maximum(5 * xp.sqrt(mean_over(last, (first - final) ** 2)), ZERO_FLOOR / block_steps)
+    final = mean_over(late, first)[..., None, :]
+    spread = xp.sqrt(mean_over(late, (first - final) ** 2) * half / xp.maximum(half - 1, 1))
+    near = xp.maximum(5 * spread, ZERO_FLOOR / block_steps)
     away = xp.abs(first - final)[..., 0] > near
     sum_rule = mean_over(counts, measurement.block_log_determinant[..., None] / block_steps)[..., 0]
     full = k == measurement.state.shape[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,10 +21,11 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig
 from attractor_jax.defaults import default_renormalise_every
-from attractor_jax.grid import read_cells, read_grid, read_refine
+from attractor_jax.grid import MOST_CELLS, read_cells, read_grid, read_refine
 from attractor_jax.systems import System, get
 
-# Raised whenever CHANGELOG.md says that a number of the tables changes, or a column.
+# Raised whenever CHANGELOG.md says that a number of the tables changes, or a column. The default thresholds of
+# `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
 NUMERICS_VERSION = 2
 
 # A block's working set should stay in a core's cache. Measured on CPU: throughput is flat from 64 to 512 cells and
@@ -174,19 +176,20 @@ class Part:
             yield _block(self.group, index)
 
     def networks(self) -> Networks:
-        """The part's cells, network by network, in a plan that keeps networks whole."""
-        group = self.group
-        G, chunks = group.block_shape[0], group.lane_chunks
-        first, last = self.first_block // chunks, (self.first_block + self.n_blocks) // chunks
-        draw = np.arange(first * G, min(last * G, group.n_draws))
-        cell_id = group.first_cell + draw[:, None] * group.n_lanes + np.arange(group.n_lanes)
-        each = group.n_lanes // group.n_values
-        axes = {name: np.repeat(values[draw], each) for name, values in group.draws.items()}
-        axes |= {
-            name: np.broadcast_to(values, cell_id.shape).reshape(-1, group.n_values)
-            for name, values in group.lanes.items()
-        }
-        return Networks(axes, cell_id.reshape(-1, group.n_values))
+        """The part's cells, network by network in the order of cell_id, in a plan that keeps networks whole."""
+        n = self.group.n_values
+        ids: list[np.ndarray] = []
+        axes: dict[str, list[np.ndarray]] = {name: [] for name in (*self.group.draws, *self.group.lanes)}
+        for block in self.blocks():
+            here = block.real.reshape(len(block.real), -1, n)[..., 0]
+            ids.append(block.cell_id.reshape(*here.shape, n)[here])
+            for name in self.group.draws:
+                axes[name].append(np.broadcast_to(block.draws[name][:, None], here.shape)[here])
+            for name in self.group.lanes:
+                axes[name].append(block.lanes[name].reshape(*here.shape, n)[here])
+        cell_id = np.concatenate(ids)
+        order = np.argsort(cell_id[:, 0])
+        return Networks({name: np.concatenate(each)[order] for name, each in axes.items()}, cell_id[order])
 
     @cached_property
     def n_cells(self) -> int:
@@ -214,6 +217,23 @@ class Plan:
     @property
     def n_parts(self) -> int:
         return sum(group.n_parts for group in self.groups)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that a part has beside its cells."""
+        transitions = self.config.transitions
+        both_ways = ("forward", "backward") if transitions is not None and transitions.continuation else ()
+        return (
+            *(("refined",) if self.refine else ()),
+            *both_ways,
+            *(("transitions",) if transitions is not None else ()),
+        )
+
+    @property
+    def programs(self) -> int:
+        """Compilations of each group: rounds, refined cells, both ways, bisection, small orbits."""
+        rounds = 2 if self.config.measure.adaptive else 1
+        return rounds + len(self.tables) + ("transitions" in self.tables)
 
     @property
     def spectrum_length(self) -> int | None:
@@ -266,7 +286,7 @@ class Plan:
         """A rough estimate of the time on CPU cores, compilations included."""
         steps = sum(group.n_cells * group.cost for group in self.groups)
         rate = REFERENCE_RATE[self.config.backend.dtype]
-        return steps / rate / max(cores, 1) + COMPILE_SECONDS * len(self.groups)
+        return steps / rate / max(cores, 1) + COMPILE_SECONDS * self.programs * len(self.groups)
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -279,11 +299,13 @@ def make_plan(config: SweepConfig) -> Plan:
     refine = read_refine(config.grid)
     if config.grid.get("cells") is not None:
         if config.transitions is not None:
-            raise ConfigError("transitions", "must be null where grid.cells lists the cells", "a mapping")
+            raise ConfigError(
+                "transitions", "must be null where grid.cells lists the cells", asdict(config.transitions)
+            )
         shapes = _listed(system, read_cells(system, config.grid["cells"]))
     else:
         values = read_grid(system, config.grid)
-        _check_swept(system, config, refine, values[system.axes[-1].name])
+        _check_swept(system, config, refine, values)
         shapes = _product(system, values)
     groups: list[Group] = []
     for shape in shapes:
@@ -291,12 +313,17 @@ def make_plan(config: SweepConfig) -> Plan:
     return Plan(config, system, tuple(groups), refine)
 
 
-def _check_swept(system: System, config: SweepConfig, refine: int, values: np.ndarray) -> None:
-    """Refuse a last axis on which nothing can change."""
+def _check_swept(system: System, config: SweepConfig, refine: int, grid: dict[str, np.ndarray]) -> None:
+    """Refuse a last axis on which nothing can change, and more refinement than a run can hold."""
+    values = grid[system.axes[-1].name]
     axis, n = f"grid.{system.axes[-1].name}", len(values)
+    n_cells = math.prod(len(each) for each in grid.values())
     if (refine or config.transitions is not None) and n < 2:
         key = "grid.refine" if refine else "transitions"
         raise ConfigError(axis, f"must have at least 2 values where {key} looks between them", values.item())
+    if n_cells * refine > MOST_CELLS:
+        most = MOST_CELLS // n_cells
+        raise ConfigError("grid.refine", f"must be at most {most} for a grid of {n_cells:,} cells", refine)
     if config.transitions is not None and config.transitions.consecutive >= n:
         must = f"must be less than the number of values of {axis}, {n}"
         raise ConfigError("transitions.consecutive", must, config.transitions.consecutive)
@@ -384,11 +411,11 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)
     chunks = -(-shape.n_lanes // most_lanes)
     lanes = -(-shape.n_lanes // chunks)
+    if refine or config.transitions is not None:  # what is found along a network needs all of it in one part
+        lanes = -(-lanes // shape.n_values) * shape.n_values
     draws = min(shape.n_draws, max(1, in_block // lanes))
     cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=system.rotates and k == D)
-    blocks_per_part = max(1, int(config.plan.part_steps / (cost * draws * lanes)))
-    if refine or config.transitions is not None:  # what is found along a network needs all of it in one part
-        blocks_per_part = -(-blocks_per_part // chunks) * chunks
+    cost *= _times_measured(config, refine, shape.n_values)
     return Group(
         **vars(shape),
         first_cell=first_cell,
@@ -397,7 +424,7 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
         k=k,
         renormalise_every=every,
         cost=cost,
-        blocks_per_part=blocks_per_part,
+        blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
         block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
     )
 
@@ -413,6 +440,17 @@ def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig,
     if measure.max_steps is not None:
         measured = measure.align + min(measure.max_steps, RECKONED_ROUNDS * measure.steps)
     return (plain * operations + measured * (operations + tangents + 60.0)) / REFERENCE_OPERATIONS
+
+
+def _times_measured(config: SweepConfig, refine: int, n_values: int) -> float:
+    """How often the cells of the grid are measured, all told: refined in three intervals of a network, both ways along
+    the axis, and bisected, six cells a time.
+    """
+    times = 1 + 3 * refine / n_values
+    if config.transitions is not None:
+        halvings = max(1.0, math.log2(1 / (config.transitions.tolerance * n_values)))
+        times += 2 * config.transitions.continuation + 6 * halvings / n_values
+    return times
 
 
 def _bytes_per_cell(D: int, k: int, measure: MeasureConfig) -> int:

@@ -7,22 +7,22 @@ import numpy as np
 from attractor_jax.engine import Columns, Engine
 from attractor_jax.phase import spread_logarithmically
 from attractor_jax.plan import Networks, own_blocks
-from attractor_jax.transitions import labelled
+from attractor_jax.regimes import classify_columns
 
 
 def refine(engine: Engine, networks: Networks, cells: Columns) -> Columns:
     """The cells that `grid.refine` adds to some networks: so many values of the last axis, spaced as the grid is, in
     every interval at whose ends the regimes differ.
 
-    Their cell_id stand behind those of the whole grid, as if every interval had been refined: they depend on the grid
-    alone.
+    They say more of where regimes change; `transitions` does not look at them. Their cell_id stand behind those of the
+    whole grid, as if every interval had been refined: they depend on the grid alone.
 
     Args:
         cells: the columns of the networks' own cells, (networks * values,), in the order of cell_id.
     """
     plan, axis = engine.plan, engine.plan.system.axes[-1].name
     n, n_values = networks.cell_id.shape
-    regimes = labelled(cells)["regime"].cat.codes.to_numpy().reshape(n, n_values)
+    regimes = classify_columns(cells)["regime"].cat.codes.to_numpy().reshape(n, n_values)
     network, interval = np.nonzero(regimes[:, 1:] != regimes[:, :-1])
     if not len(network):
         return {name: values[:0] for name, values in cells.items()}

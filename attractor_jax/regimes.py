@@ -4,6 +4,8 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,8 @@ from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, summarise_spect
 
 REGIMES = ("fixed_point", "periodic", "quasiperiodic", "chaotic", "hyperchaotic", "unsettled", "diverged")
 CHAOTIC_REGIMES = ("chaotic", "hyperchaotic")
+ORDERED = ("fixed_point", "periodic", "quasiperiodic")
+DECIDED = (*ORDERED, *CHAOTIC_REGIMES)
 SUM_RULE_LIMIT = {"float64": 1e-6, "float32": 1e-4}
 # Ranges of y over two stretches of equal length, one before and one after the measurement, agree to within this share
 # on an attractor; an orbit whose range shrinks or grows by more is still on its way.
@@ -73,6 +77,7 @@ def classify(
 
         status is "diverged"                                          diverged
         amplitude <= sqrt(period_tolerance)                           fixed_point (at_origin: state_norm is as small)
+        ... but lambda_1 > tol, and early and late halves agree       unsettled (it has not left an unstable point yet)
         period > 1                                                    periodic
         lambda_1 is NaN                                               unsettled
         |drift| of lambda_1 > max(`most_drift` of its errors, floor)  unsettled (early and late halves disagree)
@@ -114,8 +119,8 @@ def classify(
         The table with these columns added, or made anew:
             regime: ordered categorical over all of `REGIMES`.
             at_origin: bool, a fixed point, and every component of the state within sqrt(period_tolerance) of zero.
-            settled: bool, early and late halves of the measurement agree about lambda_1. A fixed point or a cycle is
-                one whether or not; its exponents are only clean where this holds.
+            settled: bool, early and late halves of the measurement agree about lambda_1, and it is not positive where
+                the orbit came back. A cycle is one whether or not; its exponents are only clean where this holds.
             torus_dimension: Int64, zero exponents of a quasiperiodic cell: 1 for a closed curve. Null elsewhere, where
                 k < D exponents are all zero and there may be more, and where one of them is larger than the zeros of a
                 torus are (`defaults.TORUS_FLOOR` / steps): a curve that attracts slowly, or a longer measurement.
@@ -179,12 +184,13 @@ def classify(
     )
     tolerance = zero_tolerance(_numbers(df["lambda_1_se"]), steps, standard_errors=standard_errors, floor=floor)
     positive, zero = lambda_1 > tolerance, np.abs(lambda_1) <= tolerance
+    leaving = still & positive & ~drifting
     regime = np.select(
         [
             diverged,
-            still,
-            period > 1,
-            np.isnan(lambda_1) | drifting,
+            still & ~leaving,
+            (period > 1) & ~still,
+            leaving | np.isnan(lambda_1) | drifting,
             positive & (spectra.n_positive >= 2),
             positive,
             zero & (spectra.n_zero != dimension) & ~moving,
@@ -199,8 +205,9 @@ def classify(
     table["regime"] = pd.Categorical.from_codes(regime, dtype=pd.CategoricalDtype(list(REGIMES), ordered=True))
     # Where the orbit left the finite numbers there is no attractor to count anything on.
     there = ~diverged
-    table["at_origin"] = still & (_numbers(df["state_norm"]) <= small) & there
-    table["settled"] = (np.isneginf(lambda_1) | np.isfinite(lambda_1)) & ~drifting & there
+    table["at_origin"] = still & ~leaving & (_numbers(df["state_norm"]) <= small) & there
+    known = np.isneginf(lambda_1) | np.isfinite(lambda_1)
+    table["settled"] = known & ~drifting & ~(recurrent & positive) & there
     told = (spectra.n_doubtful == 0) & ((spectra.n_zero < spectra.length) | (spectra.length == dimension))
     table["torus_dimension"] = _counts(spectra.n_zero, (regime == REGIMES.index("quasiperiodic")) & told)
     table["n_positive"] = _counts(spectra.n_positive, there)
@@ -247,6 +254,16 @@ def _second_opinion(
         disagrees |= np.where(endless, slower >= -tolerance, gap > near)
     said = np.select([disagrees, agrees], [OPINIONS.index("disagrees"), OPINIONS.index("agrees")], -1)
     return pd.Series(pd.Categorical.from_codes(said, dtype=pd.CategoricalDtype(list(OPINIONS))), index=df.index)
+
+
+def classify_columns(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The same from arrays, spectra (cells, k), by the default thresholds: for those who decide while they compute."""
+    return classify(pd.DataFrame({name: list(each) if each.ndim > 1 else each for name, each in columns.items()}))
+
+
+def of_regimes(table: pd.DataFrame, regimes: Sequence[str]) -> np.ndarray:
+    """Which cells of a labelled table have one of these regimes, (cells,)."""
+    return table["regime"].isin(list(regimes)).to_numpy(bool)
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -108,7 +108,7 @@ def _arrow(column: Column, values: np.ndarray, spectrum_length: int | None) -> p
     if column.kind == "list":
         return pa.array(values.tolist(), kind)
     if column.kind == "bool":
-        return pa.array(np.asarray(values, bool), kind)
+        return pa.array(values.tolist(), kind)
     if column.kind == "category":
         return pa.array(values.tolist(), pa.string()).dictionary_encode().cast(kind)
     if column.kind == "float":

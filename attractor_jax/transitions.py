@@ -8,23 +8,19 @@ its width says how much is not known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from attractor_jax.config import TransitionsConfig
-from attractor_jax.continuation import Continuation
+from attractor_jax.continuation import Continuation, disagree
 from attractor_jax.critical import CRITICAL_COLUMNS, knows_origin, verified_critical
-from attractor_jax.defaults import ZERO_FLOOR
 from attractor_jax.engine import Columns, Engine
 from attractor_jax.plan import Networks, Plan, own_blocks
-from attractor_jax.regimes import CHAOTIC_REGIMES, classify
+from attractor_jax.regimes import CHAOTIC_REGIMES, DECIDED, ORDERED, classify_columns, of_regimes
 from attractor_jax.schema import Column
-
-ORDERED = ("fixed_point", "periodic", "quasiperiodic")
-DECIDED = (*ORDERED, *CHAOTIC_REGIMES)
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,10 @@ class Event:
     lasting: bool = False
 
 
-def _is(table: pd.DataFrame, regimes: tuple[str, ...]) -> np.ndarray:
-    return table["regime"].isin(list(regimes)).to_numpy(bool)
-
-
 def _on_point_or_curve(table: pd.DataFrame) -> np.ndarray:
     # With too few exponents to tell, a torus counts as a curve.
-    return _is(table, ("fixed_point",)) | (
-        _is(table, ("quasiperiodic",)) & (table["torus_dimension"].fillna(1) == 1).to_numpy(bool)
+    return of_regimes(table, ("fixed_point",)) | (
+        of_regimes(table, ("quasiperiodic",)) & (table["torus_dimension"].fillna(1) == 1).to_numpy(bool)
     )
 
 
@@ -60,20 +52,20 @@ EVENTS = (
     Event(
         "leaves_point",
         "the attractor is no fixed point",
-        lambda table: _is(table, ("fixed_point",)),
-        lambda table: _is(table, DECIDED) & ~_is(table, ("fixed_point",)),
+        lambda table: of_regimes(table, ("fixed_point",)),
+        lambda table: of_regimes(table, DECIDED) & ~of_regimes(table, ("fixed_point",)),
     ),
     Event(
         "leaves_curve",
         "it is neither a fixed point nor a closed curve",
         _on_point_or_curve,
-        lambda table: _is(table, DECIDED) & ~_on_point_or_curve(table),
+        lambda table: of_regimes(table, DECIDED) & ~_on_point_or_curve(table),
     ),
     Event(
         "chaos",
         "it is chaotic, on as many values in turn as were asked for",
-        lambda table: _is(table, ORDERED),
-        lambda table: _is(table, CHAOTIC_REGIMES),
+        lambda table: of_regimes(table, ORDERED),
+        lambda table: of_regimes(table, CHAOTIC_REGIMES),
         lasting=True,
     ),
 )
@@ -124,9 +116,9 @@ def find_transitions(engine: Engine, networks: Networks, cells: Columns, both_wa
     axis = plan.system.axes[-1].name
     values = networks.axes[axis]
     n, n_values = values.shape
-    table = labelled(cells)
-    chaotic = _is(table, CHAOTIC_REGIMES).reshape(n, n_values)
-    ordered = _is(table, ORDERED).reshape(n, n_values)
+    table = classify_columns(cells)
+    chaotic = of_regimes(table, CHAOTIC_REGIMES).reshape(n, n_values)
+    ordered = of_regimes(table, ORDERED).reshape(n, n_values)
     columns: Columns = {
         "cell_id": networks.cell_id[:, 0],
         **{name: np.full(n, value) for name, value in engine.group.static.items()},
@@ -145,11 +137,6 @@ def find_transitions(engine: Engine, networks: Networks, cells: Columns, both_wa
     if both_ways is not None:
         columns |= _intervals(axis, "hysteresis", values, disagree(both_ways).reshape(n, n_values))
     return columns
-
-
-def labelled(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Columns of cells as a table with their regimes, by the default thresholds."""
-    return classify(pd.DataFrame({name: list(v) if v.ndim > 1 else v for name, v in columns.items()}))
 
 
 def first_lasting(flags: np.ndarray, consecutive: int) -> np.ndarray:
@@ -192,26 +179,33 @@ def bisect(
 
     Two edges are bisected: the last value known to be before, and the first known to be after. Where everything can be
     told they are one; otherwise what lies between them cannot. Chaos is not monotone in the axis: what is found is one
-    change inside the bracket, not necessarily the only one.
+    change inside the bracket, not necessarily the only one, and "lasting" was asked of the grid alone. Too small a
+    tolerance only finds how narrow the band is in which regimes cannot be told in so many steps.
     """
-    axis = engine.plan.system.axes[-1].name
+    plan, axis = engine.plan, engine.plan.system.axes[-1].name
     can = np.asarray(np.isfinite(brackets).all(axis=-1))
     # The lower edge (last before) and the upper one (first after), each with its own low and high end.
     ends = np.repeat(np.where(can[..., None], brackets, 1.0)[:, :, None], 2, axis=2)
     lanes = 2 * len(EVENTS)
+    dtype = plan.config.backend.dtype
     while True:
+        # In the run's own arithmetic: there is nothing to measure between neighbouring numbers.
+        between = ends.mean(axis=-1).astype(dtype).astype(float)
         wide = np.ptp(ends, axis=-1) > config.tolerance * np.abs(ends[..., 1])
+        wide &= (ends[..., 0] < between) & (between < ends[..., 1])
         rows = np.flatnonzero((can[..., None] & wide).any(axis=(1, 2)))
         if not len(rows):
             break
-        middle = ends[rows].mean(axis=-1)
+        middle = between[rows]
         axes = {
             name: each[rows] if each.ndim == 1 else np.repeat(each[rows, :1], lanes, axis=1)
             for name, each in networks.axes.items()
         }
         axes[axis] = middle.reshape(len(rows), -1)
         ids = np.arange(len(rows) * lanes).reshape(len(rows), -1)
-        table = labelled(engine.measure(own_blocks(engine.group, axes, ids), shape=(engine.group.own_block, lanes)))
+        table = classify_columns(
+            engine.measure(own_blocks(engine.group, axes, ids), shape=(engine.group.own_block, lanes))
+        )
         for e, event in enumerate(EVENTS):
             before, after = (side(table).reshape(middle.shape)[:, e] for side in (event.before, event.after))
             low, high = ends[rows, e, :, 0], ends[rows, e, :, 1]
@@ -228,25 +222,6 @@ def bisect(
             can[:, e], (high - low) / 2, np.where(happened, np.inf, np.nan)
         )
     return columns
-
-
-def disagree(both_ways: Continuation) -> np.ndarray:
-    """Cells, (cells,), that are on another attractor when they are reached from the other side: settled on both, and of
-    another kind, another period, or with a lambda_1 that differs by more than four standard errors and the zero floor.
-
-    A mirror image (y for -y) is not another attractor here: it has the same numbers.
-    """
-    forward, backward = labelled(both_ways.forward), labelled(both_ways.backward)
-    known = _is(forward, DECIDED) & _is(backward, DECIDED)
-    known &= forward["settled"].to_numpy(bool) & backward["settled"].to_numpy(bool)
-    both = (forward, backward)
-    kinds = [np.where(_is(table, CHAOTIC_REGIMES), "chaotic", table["regime"].astype(str)) for table in both]
-    names = ("period", "lambda_1", "lambda_1_se")
-    numbers = {name: [table[name].to_numpy(float) for table in both] for name in names}
-    other_kind = kinds[0] != kinds[1]
-    other_period = (kinds[0] == "periodic") & (numbers["period"][0] != numbers["period"][1])
-    tolerance = np.maximum(4 * np.hypot(*numbers["lambda_1_se"]), ZERO_FLOOR / forward["steps"].to_numpy(float))
-    return known & (other_kind | other_period | (np.abs(np.subtract(*numbers["lambda_1"])) > tolerance))
 
 
 def _intervals(axis: str, name: str, values: np.ndarray, flags: np.ndarray) -> Columns:

@@ -135,10 +135,11 @@ def _finish(directory: RunDirectory) -> None:
 
         onsets = pq.read_table(table, columns=[f"{axis}_chaos"]).column(0)
         if onsets.null_count == len(onsets):
-            values = plan.groups[0].lanes[axis]
-            must = f"in none of {len(onsets)} networks, on {plan.config.transitions.consecutive} values in turn"
+            values, wanted = plan.groups[0].lanes[axis], plan.config.transitions.consecutive
+            where = f"between {axis} = {values.min():g} and {values.max():g}"
             print(
-                f"no transition to chaos {must}, between {axis} = {values.min():g} and {values.max():g}",
+                f"no transition to chaos: grid.{axis} must have {wanted} chaotic values in turn, "
+                f"got none {where} in {_counted(len(onsets), 'network')}",
                 file=sys.stderr,
             )
     print(directory.path, flush=True)
@@ -232,7 +233,7 @@ def _describe(plan: Plan) -> None:
     used = cores if config.backend.devices == "all" else min(cores, config.backend.devices)
     budget = config.backend.memory if isinstance(config.backend.memory, str) else f"{config.backend.memory:g} GiB"
     largest = max(group.block_bytes for group in plan.groups) / 2**20
-    print(f"compilations: {len(plan.groups)}")
+    print(f"compilations: {plan.programs * len(plan.groups)}")
     print(f"memory: about {largest:.3g} MiB a block at the most, as many at once as fit into backend.memory={budget}")
     print(f"time: about {plan.seconds(used):,.0f} s on {used} CPU cores (rough)")
 

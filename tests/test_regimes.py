@@ -61,7 +61,8 @@ def only(row: dict[str, Any], **thresholds: float) -> pd.Series:
         # Recurrence comes first: at a bifurcation a cycle has zero exponents, and it is no torus.
         (cell([0.0, -0.3, -0.4, -0.5], period=1), "fixed_point"),
         (cell([0.0, 0.0, -0.4, -0.5], period=2), "periodic"),
-        (cell([0.2, -0.3, -0.4, -0.5], period=1), "fixed_point"),
+        (cell([0.2, -0.3, -0.4, -0.5], period=1), "unsettled"),  # not a point that attracts: being left
+        (cell([0.2, -0.3, -0.4, -0.5], period=1, lambda_1_drift=-0.4), "fixed_point"),  # chaos that ended there
         (cell(None, period=3), "periodic"),
         (cell([1.4e-4, -0.3, -0.4, -0.5]), "quasiperiodic"),
         (cell([-1.4e-4, -0.3, -0.4, -0.5]), "quasiperiodic"),
@@ -278,6 +279,14 @@ def test_a_cycle_is_a_cycle_before_its_exponents_are_clean() -> None:
     assert only(cell([-0.05, -0.1], period=7))["settled"]
     assert not only(cell(None))["settled"], "nothing is known"
     assert only(cell([-np.inf], status="superstable", period=2, lambda_1_drift=np.nan))["settled"]
+
+
+def test_a_point_that_is_being_left_is_no_attractor() -> None:
+    leaving = cell([0.01, -0.2], amplitude=1e-6, amplitude_before=1e-8, state_norm=1e-6, period=1)
+    assert only(leaving)["regime"] == "unsettled" and not only(leaving)["at_origin"]
+    # Chaos that ended at a fixed point has a positive mean as well, but its halves disagree.
+    ended = only(leaving | {"lambda_1_drift": -0.2, "lambda_1_drift_se": 0.01})
+    assert ended["regime"] == "fixed_point" and not ended["settled"]
 
 
 def test_the_origin_is_told_from_other_fixed_points() -> None:

@@ -4,6 +4,9 @@ closed form.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,13 @@ from truths import LOGISTIC_ONSET, LOGISTIC_PERIOD_3, TANH_FOLD
 
 import attractor_jax as aj
 from attractor_jax.config import ConfigError
+from attractor_jax.continuation import Continuation, disagree
 from attractor_jax.draws import article_draw
 from attractor_jax.stability import origin_radius
 from attractor_jax.systems import REGISTRY, Axis, System
 from attractor_jax.transitions import _intervals, first_lasting
 
+ROOT = Path(__file__).resolve().parent.parent
 TRANSITIONS = ("+transitions={consecutive: 1, tolerance: 1e-6, continuation: false}", "measure.k=1")
 
 
@@ -84,6 +89,25 @@ def test_a_bracket_without_a_change_gets_one_line(bracket: Any, state: float, me
     with pytest.raises(ValueError) as refused:
         aj.loss_of_stability(lambda r: aj.LogisticMap(r), bracket, np.array([state]))
     assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("map_at", "bracket", "critical"),
+    [
+        (
+            lambda r: aj.LogisticMap(r),
+            (0.5, 1.5),
+            1.0,
+        ),  # transcritical: the middle of the bracket is the critical value
+        (lambda a: lambda x: a * x - x**3, (0.5, 1.5), 1.0),  # pitchfork
+        (lambda a: lambda x: a * x - x**3, (0.5, 1.7), 1.0),
+        (lambda a: lambda x: a * x - x**3, (-1.5, 0.0), -1.0),  # flip, and stable at the high end
+    ],
+)
+def test_a_point_that_goes_on_through_its_bifurcation(map_at: Any, bracket: Any, critical: float) -> None:
+    found = aj.loss_of_stability(map_at, bracket, np.array([0.0]))
+    assert found.s == pytest.approx(critical, abs=1e-11)
+    assert found.kind == ("flip" if critical < 0 else "pitchfork")
 
 
 def test_a_map_without_a_fixed_point_gets_one_line() -> None:
@@ -219,6 +243,75 @@ def test_an_orbit_that_diverged_begins_anew(tmp_path: Path) -> None:
     assert backward["period"].tolist()[0] == 2
 
 
+def cell(**columns: Any) -> dict[str, np.ndarray]:
+    """The columns of one cell, as a measurement leaves them: a closed curve, but for what is given."""
+    row: dict[str, Any] = {
+        "status": "ok", "steps": 10_000, "dimension": 4, "dtype": "float64",
+        "lambda_1": 0.0, "lambda_1_se": 1e-5, "lambda_1_drift": 0.0, "lambda_1_drift_se": 2e-5,
+        "exponents": [0.0, -0.2], "exponents_se": [1e-5, 1e-5], "sum_rule_residual": 0.0, "log_det_min": -1.0,
+        "period": 0, "period_tolerance": 1e-9, "amplitude": 1.0, "amplitude_before": 1.0, "state_norm": 1.0,
+        "y_mean": 0.1, "y_std": 0.5,
+    }  # fmt: skip
+    row |= columns
+    row["exponents"] = [row["lambda_1"], -0.2]
+    return {name: np.array([value], object if name == "status" else None) for name, value in row.items()}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ({}, {}, False),
+        ({}, {"y_mean": -0.1}, False),  # a mirror image
+        ({}, {"y_std": 0.51}, False),
+        ({}, {"y_std": 0.6}, True),  # another closed curve: lambda_1 is 0 on both
+        ({}, {"period": 7, "lambda_1": -0.1}, True),
+        ({"period": 7, "lambda_1": -0.1}, {"period": 14, "lambda_1": -0.1}, True),
+        ({"period": 7, "lambda_1": -0.1}, {"period": 7, "lambda_1": -0.11}, True),
+        ({"lambda_1": 0.1, "lambda_1_se": 1e-3}, {"lambda_1": 0.103, "lambda_1_se": 1e-3, "y_std": 0.6}, False),
+        ({"lambda_1": 0.1, "lambda_1_se": 1e-3}, {"lambda_1": 0.12, "lambda_1_se": 1e-3}, True),
+        ({}, {"y_std": 0.6, "amplitude": 0.5}, False),  # one of them is not settled
+        (
+            {"period": 2, "lambda_1": -np.inf, "lambda_1_se": np.nan, "status": "superstable"},
+            {"period": 2, "lambda_1": -0.7},
+            True,
+        ),
+        ({"period": 2, "lambda_1": -np.inf, "lambda_1_se": np.nan}, {"period": 2, "lambda_1": -np.inf}, False),
+    ],
+)
+def test_which_attractors_are_others(one: dict[str, Any], other: dict[str, Any], apart: bool) -> None:
+    assert disagree(Continuation(cell(**one), cell(**other))).tolist() == [apart]
+
+
+# What a run says
+
+
+def test_a_run_without_a_transition_says_so_and_its_tables_can_be_had_again(tmp_path: Path) -> None:
+    words = ["system=logistic", "grid.r=[2.5,2.9]", *TRANSITIONS, *TINY, "measure.k=1", f"output={tmp_path}"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "sweeps.run", *words], capture_output=True, text=True, cwd=ROOT)
+
+    first = run()
+    assert first.returncode == 0
+    told = "no transition to chaos: grid.r must have 1 chaotic values in turn, "
+    told += "got none between r = 2.5 and 2.9 in 1 network"
+    assert told in first.stderr.splitlines()
+    folder = Path(first.stdout.splitlines()[-1]) / "transitions"
+    shutil.rmtree(folder)
+    again = run()
+    assert again.returncode == 0 and list(folder.iterdir())
+
+
+def test_the_finest_tolerance_ends(tmp_path: Path) -> None:
+    short = ("measure.transient=1100", "measure.steps=1000")
+    for dtype in ("float64", "float32"):
+        more = (*TRANSITIONS, "transitions.tolerance=1e-14", *short, f"backend.dtype={dtype}")
+        (row,) = tables(plan_of("system=logistic", "grid.r=[3.5, 3.6]", *more), tmp_path, "transitions")[0].to_dict(
+            "records"
+        )
+        assert row["r_chaos"] == pytest.approx(LOGISTIC_ONSET, abs=5e-3)
+
+
 # The pieces
 
 
@@ -242,7 +335,7 @@ def test_intervals_have_their_ends_on_the_grid() -> None:
     [
         (("grid.s=1",), "grid.s must have at least 2 values where transitions looks between them, got 1.0"),
         (("grid.s=[1, 2]",), "transitions.consecutive must be less than the number of values of grid.s, 2, got 3"),
-        (("transitions.tolerance=0",), "transitions.tolerance must be between 0 and 1, both excluded, got 0.0"),
+        (("transitions.tolerance=0",), "transitions.tolerance must be at least 1e-14 and below 1, got 0.0"),
         (("transitions.consecutive=0",), "transitions.consecutive must be at least 1, got 0"),
         (("transitions.widow=0",), "transitions.widow is no key of transitions, which has consecutive, tolerance and"),
         (("grid.refine=-1",), "grid.refine must be between 0 and 1000, got -1"),
