@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from attractor_jax.plan import Part, Plan
+from attractor_jax.plan import NUMERICS_VERSION, Part, Plan
 from attractor_jax.regimes import classify
 
 CELLS = "cells"
@@ -234,6 +234,10 @@ def read_run(
 
 def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFrame:
     about = read_manifest(run)
+    if (written := about.get("numerics_version", 0)) < NUMERICS_VERSION:
+        raise TableError(
+            f"{run} must be of numerics version {NUMERICS_VERSION}, got {written} (see CHANGELOG.md): run the sweep again"
+        )
     finished = sorted((run / CELLS).glob("part-*.parquet"))
     if not finished:
         raise TableError(f"{run} has no finished part yet")

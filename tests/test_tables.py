@@ -14,7 +14,7 @@ from runs import TINY, assert_identical, plan_of, sweep
 
 from attractor_jax import read_run
 from attractor_jax.phase import select, table_axes
-from attractor_jax.plan import Plan
+from attractor_jax.plan import NUMERICS_VERSION, Plan
 from attractor_jax.store import TableError, list_tables, read_part_metadata
 
 ARGUMENTS = (
@@ -141,3 +141,11 @@ def test_joined_runs_hold_each_network_once(finished: Path, copy: Path) -> None:
     assert len(refined) == len(read_run(finished, table="refined"))
     with pytest.raises(TableError, match="`path` must be a run directory or a list of at least one"):
         read_run([], table="transitions")
+
+
+def test_a_run_of_older_numerics_is_refused(copy: Path) -> None:
+    manifest = copy / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace(f'"numerics_version": {NUMERICS_VERSION}', '"numerics_version": 1'))
+    with pytest.raises(TableError, match=rf"must be of numerics version {NUMERICS_VERSION}, got 1 \(see CHANGELOG"):
+        read_run(copy)
