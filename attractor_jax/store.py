@@ -236,7 +236,7 @@ def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFr
     about = read_manifest(run)
     if (written := about.get("numerics_version", 0)) < NUMERICS_VERSION:
         raise TableError(
-            f"{run} must be of numerics version {NUMERICS_VERSION}, got {written} (see CHANGELOG.md): run the sweep again"
+            f"{run} must be of numerics version {NUMERICS_VERSION}, got {written} (see CHANGELOG.md): run it again"
         )
     finished = sorted((run / CELLS).glob("part-*.parquet"))
     if not finished:
