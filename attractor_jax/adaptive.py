@@ -44,7 +44,8 @@ def judge(columns: Mapping[str, np.ndarray], measure: MeasureConfig) -> Verdict:
     error, steps = columns["lambda_1_se"], columns["steps"]
     precise = ~(error > measure.target_se)  # where an exponent is -inf it has no error
     narrow = zero_tolerance(error, steps) <= STANDARD_ERRORS * measure.target_se
-    small = np.abs(columns["lambda_1"]) <= zero_tolerance(error, steps, floor=TORUS_FLOOR)
+    # Not "or three standard errors": weak chaos and cycles on their way have large ones in few steps.
+    small = np.abs(columns["lambda_1"]) * steps <= TORUS_FLOOR
     curve = (regime == "quasiperiodic").to_numpy(bool)
     vague = curve & ~(narrow & small)
     if columns["exponents"].shape[-1] > 1:

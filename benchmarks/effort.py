@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> None:
     effort = [_steps(ours, adaptive.config.measure), _steps(theirs, fixed.config.measure)]
     same = ours["regime"].astype(str) == theirs["regime"].astype(str)
     known = (ours["regime"] != "unsettled") & (theirs["regime"] != "unsettled")
-    print(pd.crosstab(ours["regime"].astype(str).rename("adaptive"), theirs["regime"].astype(str).rename("fixed")))
+    counts = pd.crosstab(ours["regime"].astype(str).rename("adaptive"), theirs["regime"].astype(str).rename("fixed"))
+    print(counts.to_string())
     print(f"fixed length: {steps:,} steps; lambda_1_se <= {target:g} in {reached.mean():.1%} of its chaotic cells")
     print(f"adaptive: {np.mean(chaotic['lambda_1_se'] <= target):.1%} of its chaotic cells")
     print(f"network-steps: {effort[0]:.3g} adaptive, {effort[1]:.3g} fixed: {effort[1] / effort[0]:.1f} times fewer")

@@ -126,7 +126,7 @@ def verdict(measure: MeasureConfig | None = None, **columns: Any) -> tuple[bool,
         ({"status": "underflow", "lambda_1_se": 2e-3}, True, False),  # it was a later exponent that underflowed
         ({"amplitude": 1e-6, "lambda_1": 0.1}, True, True),  # next to an unstable point
         ({"period": 7, "lambda_1": 0.1}, True, True),  # chaos that became a cycle late
-        ({"lambda_1": 3e-4, "lambda_1_se": 2e-4}, False, False),  # as near to zero as its error says
+        ({"lambda_1": 3e-4, "lambda_1_se": 2e-4}, True, False),  # within its error, but a curve's is smaller
         ({"status": "superstable", "lambda_1": -np.inf, "lambda_1_se": np.nan, "period": 2}, False, False),
     ],
 )  # fmt: skip
