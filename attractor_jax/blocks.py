@@ -18,7 +18,7 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import ZERO_FLOOR
-from attractor_jax.iterate import iterate
+from attractor_jax.iterate import Lift, iterate
 from attractor_jax.lyapunov import Measurement, advance, begin, halve, results
 from attractor_jax.plan import Group
 from attractor_jax.recurrence import Recurrence, find_period, output_range
@@ -29,23 +29,30 @@ from attractor_jax.systems import System
 FEWEST_TO_SETTLE = 8
 
 
-def lanes_last(system: System) -> Callable[[Any], Any]:
-    """The `lift` of a block: f(map, carry) for one network becomes f((draws, parameters), carries) for G x S of them.
+def lanes_last(system: System) -> Lift:
+    """The lift of a block: f(map, carry) for one network becomes f((draws, parameters), carries) for G x S of them.
 
     Every leaf of a carry has the draws on its first axis and the lanes on its last; a draw has no lane axis at all.
     """
 
-    def lift(function: Callable[..., Any]) -> Callable[..., Any]:
-        def one(draw: Any, parameters: Any, *carry: Any) -> Any:
+    def one(function: Callable[..., Any]) -> Callable[..., Any]:
+        def network(draw: Any, parameters: Any, *carry: Any) -> Any:
             return function(system.build(draw, parameters), *carry)
 
         def lifted(problem: Any, *carry: Any) -> Any:
-            lanes = jax.vmap(one, in_axes=(None, -1, *[-1] * len(carry)), out_axes=-1)
-            return jax.vmap(lanes, in_axes=0)(problem[0], problem[1], *carry)
+            lanes = jax.vmap(network, in_axes=(None, -1, *[-1] * len(carry)), out_axes=-1)
+            return jax.vmap(lanes)(*problem, *carry)
 
         return lifted
 
-    return lift
+    def wide(function: Callable[..., Any]) -> Callable[..., Any]:
+        def lanes(draw: Any, parameters: Any, *carry: Any) -> Any:
+            shared = {name: values[..., None] for name, values in draw.items()}
+            return function(system.build(shared, parameters), *carry)
+
+        return lambda problem, *carry: jax.vmap(lanes)(*problem, *carry)
+
+    return Lift(one, wide if system.wide else one)
 
 
 @jax.tree_util.register_dataclass
@@ -183,7 +190,7 @@ class BlockMeasurement:
         )
 
     @property
-    def _lift(self) -> Any:
+    def _lift(self) -> Lift:
         return lanes_last(self.system)
 
     @property
@@ -194,6 +201,7 @@ class BlockMeasurement:
     def _frame(self) -> dict[str, Any]:
         return {
             "renormalise_every": self.group.renormalise_every,
+            "rotates": self.system.rotates and self.group.k == self.group.dimension,
             "measures": self._observers,
             "lift": self._lift,
         }

@@ -25,7 +25,7 @@ from attractor_jax.continuation import Continuation, carry, disagree
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.engine import Columns, Engine, Progress, no_progress
 from attractor_jax.grid import read_grid
-from attractor_jax.iterate import UNROLL, repeat
+from attractor_jax.iterate import STRETCH, repeat
 from attractor_jax.maps import check_dtype
 from attractor_jax.plan import Block, Plan, make_plan
 from attractor_jax.regimes import DECIDED, ORDERED, classify_columns
@@ -358,7 +358,7 @@ def _counted(
     def count(inputs: Any) -> Any:
         draws, parameters, state = inputs
         problem, lift = (draws, parameters), lanes_last(system)
-        carried = repeat(lift(step), problem, lift(start)(problem, state), times=steps, unroll=UNROLL)
+        carried = repeat(lift(step), problem, lift(start)(problem, state), times=steps, unroll=STRETCH)
         return lift(end)(problem, carried)
 
     inputs = ((*engine.problem(block)[1], state) for block, state in zip(blocks, states, strict=True))

@@ -1,6 +1,6 @@
 """Running a map: the loop that every measurement uses, and the orbit itself.
 
-All loops of the library take `lift`, which turns a function of one network into a function of many. For a single
+All loops of the library take a `Lift`, which turns a function of one network into a function of many. For a single
 orbit it is the identity; for a sweep it is a nested `vmap` (blocks.py). The vectorisation stands inside the loop, not
 around it: `vmap` of a scan would move the batch axis of every carry to the front, and the fast layout has the
 networks that share their weights on the last.
@@ -9,6 +9,7 @@ networks that share their weights on the last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,18 +18,37 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor_jax.maps import Map, as_pytree
+from attractor_jax.maps import Map, as_pytree, stretch
 
-Lift = Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]
-
-# Steps of the innermost loop that XLA sees at once. Four is the measured optimum on CPU: it saves the copies of the
-# shift register, and more spills.
-UNROLL = 4
+# Steps of the innermost loops that are taken at once. Measured on CPU: four or eight save copies of shift registers;
+# with more of them the additions between steps cost more than the larger product gains (benchmarks/LOG.md).
+STRETCH = 8
 
 
-def single(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The `lift` of one orbit: nothing to lift."""
+@dataclass(frozen=True)
+class Lift:
+    """How a function of one network, called as function(map, *carries), becomes one of many.
+
+    Attributes:
+        one: lifts any function.
+        wide: lifts a function that is written for arrays with any number of axes behind those of one network, and so
+            for many networks at once where the map is as well. What stands inside the innermost loops is: `vmap`
+            would move axes there.
+    """
+
+    one: Callable[[Callable[..., Any]], Callable[..., Any]]
+    wide: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return self.one(function)
+
+
+def _nothing(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+# The lift of one orbit.
+single = Lift(_nothing, _nothing)
 
 
 def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times: int, unroll: int = 1) -> Any:
@@ -38,9 +58,20 @@ def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times:
     return jax.lax.scan(lambda c, _: (function(map_, c), None), carry, None, length=times, unroll=min(unroll, times))[0]
 
 
+def in_stretches(function: Callable[[int], Callable[[Any, Any], Any]], map_: Any, carry: Any, *, steps: int) -> Any:
+    """carry -> function(length)(map, carry), over and over until the lengths are `steps` together."""
+    whole, rest = divmod(steps, STRETCH)
+    carry = repeat(function(STRETCH), map_, carry, times=whole)
+    return function(rest)(map_, carry) if rest else carry
+
+
 def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
     """The state `steps` steps on."""
-    return repeat(lift(lambda m, x: m(x)), map_, state, times=steps, unroll=UNROLL)
+
+    def further(map_: Any, state: Array, *, length: int) -> Array:
+        return stretch(map_, state[:, None], length)[1][:, 0]
+
+    return in_stretches(lambda length: lift.wide(partial(further, length=length)), map_, state, steps=steps)
 
 
 def orbit(map: Map, state: Float[Array | np.ndarray, "D"], *, steps: int) -> Float[Array, "steps D"]:

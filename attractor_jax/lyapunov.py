@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, ZERO_FLOOR, default_renormalise_every
-from attractor_jax.iterate import UNROLL, Lift, iterate, repeat, single
-from attractor_jax.maps import Map, as_pytree, tangent
+from attractor_jax.iterate import Lift, in_stretches, iterate, repeat, single
+from attractor_jax.maps import Map, as_pytree, fold, stretch
 from attractor_jax.measures import Measure
 
 
@@ -35,7 +35,7 @@ class Measurement:
     block_growth: Float[Array, "blocks k"]  # the same sums of the finished blocks
     log_determinant: Float[Array, ""]  # ln|det J| summed since the current block began
     block_log_determinant: Float[Array, "blocks"]
-    log_det_min: Float[Array, ""]  # the smallest of a single step
+    smallest_determinant: Float[Array, ""]  # |det J| of a single step
     observations: dict[str, Any]
     observed: Int[Array, ""]  # steps that the observations have seen
     discarded: Int[Array, ""]  # leading blocks that do not count: the orbit had not settled in them
@@ -90,25 +90,17 @@ def orthonormalise(frame: Float[Array, "D k"]) -> tuple[Float[Array, "D k"], Flo
     underflow a square. A vector of length zero stays zero, with logarithm -inf. The result depends on the one frame
     alone, not on those beside it in a batch.
     """
-    k = frame.shape[1]
-    order = jnp.arange(k)
-
-    def take(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        frame, logarithms = carry
-        vector = jax.lax.dynamic_index_in_dim(frame, j, axis=1, keepdims=False)
-        largest = jnp.max(jnp.abs(vector))
+    units, logarithms = [], []
+    for _ in range(frame.shape[1]):
+        vector, frame = frame[:, 0], frame[:, 1:]
+        largest = fold(jnp.maximum, jnp.abs(vector))
         scaled = vector * jnp.where(largest > 0, 1 / largest, 0)
-        length = jnp.sqrt(jnp.sum(scaled * scaled))
+        length = jnp.sqrt(fold(jnp.add, scaled * scaled))
         unit = scaled * jnp.where(length > 0, 1 / length, 0)
-        overlap = jnp.where(order > j, unit @ frame, 0)
-        frame = frame - unit[:, None] * overlap[None, :]
-        frame = jax.lax.dynamic_update_index_in_dim(frame, unit, j, axis=1)
-        logarithm = jnp.log(largest) + jnp.log(length)
-        return frame, jnp.where(order == j, logarithm, logarithms)
-
-    if k == 1:
-        return take(jnp.zeros((), int), (frame, jnp.zeros(1, frame.dtype)))
-    return jax.lax.fori_loop(0, k, take, (frame, jnp.zeros(k, frame.dtype)))
+        frame = frame - unit[:, None] * fold(jnp.add, unit[:, None] * frame)
+        units.append(unit)
+        logarithms.append(jnp.log(largest * length))
+    return jnp.stack(units, axis=1), jnp.stack(logarithms)
 
 
 def first_frame(D: int, k: int, dtype: Any) -> Float[np.ndarray, "D k"]:
@@ -127,6 +119,7 @@ def begin(
     align: int,
     renormalise_every: int,
     measures: tuple[Measure, ...] = (),
+    rotates: bool = False,
     lift: Lift = single,
 ) -> Any:
     """A measurement at its start: the frame aligned by `align` steps of its own, which are thrown away, and all sums
@@ -142,7 +135,7 @@ def begin(
             block_growth=jnp.zeros((blocks, k), float),
             log_determinant=jnp.zeros((), float),
             block_log_determinant=jnp.zeros(blocks, float),
-            log_det_min=jnp.full((), jnp.inf, x.dtype),
+            smallest_determinant=jnp.full((), jnp.inf, x.dtype),
             observations={},
             observed=jnp.zeros((), jnp.int32),
             discarded=jnp.zeros((), jnp.int32),
@@ -154,14 +147,22 @@ def begin(
             m,
             growth=jnp.zeros_like(m.growth),
             log_determinant=jnp.zeros_like(m.log_determinant),
-            log_det_min=jnp.full_like(m.log_det_min, jnp.inf),
+            smallest_determinant=jnp.full_like(m.smallest_determinant, jnp.inf),
             observations={measure.name: measure.init(map_, m.state) for measure in measures},
             observed=jnp.zeros_like(m.observed),
             step=jnp.zeros_like(m.step),
         )
 
     measurement = lift(start)(map_, state)
-    measurement = _steps(map_, measurement, steps=align, renormalise_every=renormalise_every, measures=(), lift=lift)
+    measurement = _steps(
+        map_,
+        measurement,
+        steps=align,
+        renormalise_every=renormalise_every,
+        measures=(),
+        rotates=rotates,
+        lift=lift,
+    )
     return lift(reset)(map_, measurement)
 
 
@@ -174,6 +175,7 @@ def advance(
     renormalise_every: int,
     repeats: Array | None = None,
     measures: tuple[Measure, ...] = (),
+    rotates: bool = False,
     lift: Lift = single,
 ) -> Any:
     """The measurement `blocks` blocks of `block_steps` steps further on. Calling it twice with n is calling it once
@@ -182,6 +184,7 @@ def advance(
     Args:
         repeats: (), an integer that may be unknown when the program is compiled: each block is that many times
             `block_steps` long. Once if None.
+        rotates: the frame is whole, and the map's `orthonormal_tangent` keeps it orthonormal.
     """
 
     def close(_: Any, m: Measurement) -> Measurement:
@@ -197,7 +200,15 @@ def advance(
 
     def one_block(map_: Any, m: Any) -> Any:
         def stretch(m: Any) -> Any:
-            return _steps(map_, m, steps=block_steps, renormalise_every=renormalise_every, measures=measures, lift=lift)
+            return _steps(
+                map_,
+                m,
+                steps=block_steps,
+                renormalise_every=renormalise_every,
+                measures=measures,
+                rotates=rotates,
+                lift=lift,
+            )
 
         m = stretch(m) if repeats is None else jax.lax.fori_loop(0, repeats, lambda _, m: stretch(m), m)
         return lift(close)(map_, m)
@@ -227,50 +238,126 @@ def halve(
         measurement,
         block_growth=join(measurement.block_growth),
         block_log_determinant=join(measurement.block_log_determinant),
-        log_det_min=jnp.where(discard, jnp.inf, measurement.log_det_min),
+        smallest_determinant=jnp.where(discard, jnp.inf, measurement.smallest_determinant),
         observations=jax.tree.map(lambda new, old: jnp.where(discard, new, old), fresh, measurement.observations),
         observed=jnp.where(discard, 0, measurement.observed),
         discarded=(discarded + 1) // 2,
     )
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Interval:
+    """What changes from one orthonormalisation to the next.
+
+    The determinants are multiplied, and one logarithm taken of the product: its exponent is kept apart, lest it leave
+    the floating-point numbers.
+    """
+
+    register: Float[Array, "D k+1"]  # state and frame side by side
+    product: Float[Array, ""]
+    exponent: Int[Array, ""]
+    smallest: Float[Array, ""]
+
+
 def _steps(
-    map_: Any, measurement: Any, *, steps: int, renormalise_every: int, measures: tuple[Measure, ...], lift: Lift
+    map_: Any,
+    measurement: Any,
+    *,
+    steps: int,
+    renormalise_every: int,
+    measures: tuple[Measure, ...],
+    rotates: bool,
+    lift: Lift,
 ) -> Any:
     """`steps` steps, the frame made orthonormal after every `renormalise_every` of them and after the last."""
 
-    def step(map_: Any, m: Measurement) -> Measurement:
-        whole_frame = m.frame.shape[0] == m.frame.shape[1]
-        growth = m.growth
-        if whole_frame and hasattr(map_, "orthonormal_tangent"):
-            state, frame, logarithms, determinant = map_.orthonormal_tangent(m.state, m.frame)
-            growth = growth + logarithms
-        else:
-            state, frame, determinant = tangent(map_, m.state, m.frame)
-        log_determinant = jnp.log(jnp.abs(determinant))
+    def rotate(map_: Any, m: Measurement) -> Measurement:
+        state, frame, logarithms, determinant = map_.orthonormal_tangent(m.state, m.frame)
+        size = jnp.abs(determinant)
         return replace(
             m,
             state=state,
             frame=frame,
-            growth=growth,
-            log_determinant=m.log_determinant + log_determinant,
-            log_det_min=jnp.minimum(m.log_det_min, log_determinant),
-            observations={x.name: x.step(m.observations[x.name], map_, state) for x in measures},
+            growth=m.growth + logarithms,
+            log_determinant=m.log_determinant + jnp.log(size),
+            smallest_determinant=jnp.minimum(m.smallest_determinant, size),
+            observations=_observed(measures, map_, m.observations, [state]),
             observed=m.observed + 1,
             step=m.step + 1,
         )
 
-    def renormalise(_: Any, m: Measurement) -> Measurement:
-        frame, logarithms = orthonormalise(m.frame)
-        return replace(m, frame=frame, growth=m.growth + logarithms)
+    def begin_interval(_: Any, m: Measurement) -> _Interval:
+        one = jnp.ones_like(m.smallest_determinant)
+        register = jnp.concatenate([m.state[:, None], m.frame], axis=1)
+        return _Interval(register, one, jnp.zeros_like(one, jnp.int32), m.smallest_determinant)
+
+    def advance_interval(map_: Any, i: _Interval, *, length: int) -> tuple[_Interval, list[Array]]:
+        states, register, determinants = stretch(map_, i.register, length)
+        product, exponent, smallest = i.product, i.exponent, i.smallest
+        for t in range(length):
+            size = jnp.abs(determinants[t])
+            smallest = jnp.minimum(smallest, size)
+            mantissa, power = _split(size)
+            product, exponent = product * mantissa, exponent + power
+        return _Interval(register, product, exponent, smallest), states
+
+    def end_interval(_: Any, m: Measurement, i: _Interval, *, length: int) -> Measurement:
+        frame, logarithms = orthonormalise(i.register[:, 1:])
+        return replace(
+            m,
+            state=i.register[:, 0],
+            frame=frame,
+            growth=m.growth + logarithms,
+            log_determinant=m.log_determinant + (jnp.log(i.product) + i.exponent * np.log(2)),
+            smallest_determinant=i.smallest,
+            observed=m.observed + length,
+            step=m.step + length,
+        )
+
+    def observe(map_: Any, observations: dict[str, Any], states: list[Array]) -> Any:
+        return _observed(measures, map_, observations, states)
+
+    def further(length: int) -> Any:
+        def stretch_(map_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            i, states = lift.wide(partial(advance_interval, length=length))(map_, carry[0])
+            return i, lift(observe)(map_, carry[1], states)
+
+        return stretch_
 
     def interval(map_: Any, m: Any, *, length: int) -> Any:
-        m = repeat(lift(step), map_, m, times=length, unroll=UNROLL)
-        return lift(renormalise)(map_, m)
+        if rotates:
+            return repeat(lift(rotate), map_, m, times=length, unroll=4)
+        i, observations = in_stretches(
+            further, map_, (lift.wide(begin_interval)(map_, m), m.observations), steps=length
+        )
+        return replace(lift.wide(partial(end_interval, length=length))(map_, m, i), observations=observations)
 
     whole, rest = divmod(steps, renormalise_every)
     measurement = repeat(partial(interval, length=renormalise_every), map_, measurement, times=whole)
     return interval(map_, measurement, length=rest) if rest else measurement
+
+
+def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, Any], states: list[Array]) -> Any:
+    """The observations after these states."""
+    for state in states:
+        observations = {x.name: x.step(observations[x.name], map_, state) for x in measures}
+    return observations
+
+
+def _split(x: Float[Array, ""]) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
+    (x, 0).
+    """
+    info = jnp.finfo(x.dtype)
+    integer = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
+    bits = jax.lax.bitcast_convert_type(x, integer)
+    power = bits >> info.nmant
+    one = (1 - info.minexp) << info.nmant
+    mantissa = jax.lax.bitcast_convert_type((bits & ((1 << info.nmant) - 1)) | one, x.dtype)
+    regular = (power > 0) & (power < 2 * (1 - info.minexp) + 1)
+    exponent = jnp.where(regular, power - (1 - info.minexp), 0).astype(jnp.int32)
+    return jnp.where(regular, mantissa, x), exponent
 
 
 def results(measurement: Measurement, *, block_steps: Any) -> Exponents:
@@ -325,7 +412,7 @@ def _results(xp: Any, measurement: Measurement, block_steps: Any) -> Exponents:
         settled_from=xp.max(xp.where(away, place + 1, 0), axis=-1),
         sum_rule=sum_rule,
         sum_rule_residual=residual,
-        log_det_min=measurement.log_det_min,
+        log_det_min=xp.log(measurement.smallest_determinant),
         final_state=measurement.state,
         block_means=means,
         diverged=lost | xp.any(xp.isnan(exponents) | (exponents == xp.inf), axis=-1),
@@ -382,7 +469,7 @@ def lyapunov_exponents(
         raise ValueError(f"`steps` must be a positive multiple of `blocks` = {blocks}, got {steps}")
     if transient < 0 or align < 0:
         raise ValueError(f"`transient` and `align` must be >= 0, got {transient} and {align}")
-    rotates = hasattr(map_, "orthonormal_tangent")
+    rotates = hasattr(map_, "orthonormal_tangent") and k == D
     every = default_renormalise_every(k, D, rotates) if renormalise_every is None else renormalise_every
     if every < 1:
         raise ValueError(f"`renormalise_every` must be at least 1, got {every}")
@@ -399,14 +486,25 @@ def lyapunov_exponents(
         blocks=blocks,
         align=align,
         every=every,
+        rotates=rotates,
     )
 
 
-@partial(jax.jit, static_argnames=("transient", "block_steps", "k", "blocks", "align", "every"))
+@partial(jax.jit, static_argnames=("transient", "block_steps", "k", "blocks", "align", "every", "rotates"))
 def _exponents(
-    map_: Any, state: Array, *, transient: int, block_steps: int, k: int, blocks: int, align: int, every: int
+    map_: Any,
+    state: Array,
+    *,
+    transient: int,
+    block_steps: int,
+    k: int,
+    blocks: int,
+    align: int,
+    every: int,
+    rotates: bool,
 ) -> Exponents:
+    frame = {"renormalise_every": every, "rotates": rotates}
     state = iterate(map_, state, steps=transient)
-    measurement = begin(map_, state, k=k, blocks=blocks, align=align, renormalise_every=every)
-    measurement = advance(map_, measurement, blocks=blocks, block_steps=block_steps, renormalise_every=every)
+    measurement = begin(map_, state, k=k, blocks=blocks, align=align, **frame)
+    measurement = advance(map_, measurement, blocks=blocks, block_steps=block_steps, **frame)
     return results(measurement, block_steps=block_steps)

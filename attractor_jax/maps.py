@@ -1,10 +1,12 @@
 """What is the next state? The iterated maps themselves, each written for ONE network and ONE state.
 
-A map is any callable `state -> state` on arrays of shape (D,). Three things more are optional:
+A map is any callable `state -> state` on arrays of shape (D,). Four things more are optional:
 
 * `tangent(state, frame) -> (state, frame, determinant)`: the next state, the frame (D, k) of tangent vectors carried
   along by the Jacobian at `state`, and the determinant of that Jacobian (NaN where it is not known). Without it the
   Jacobian is applied by `jax.jvp`.
+* `entries(register, steps)`: what enters a shift register in several steps, of the state and of tangent vectors at
+  once. See `DelayNetwork.entries`.
 * `orthonormal_tangent(state, frame) -> (state, frame, logarithms, determinant)`: the same for a whole frame (k = D),
   made orthonormal again in the step, where the map knows a cheaper or more accurate way than Gram-Schmidt.
 * `nonsingular`: true where the derivative can vanish by underflow only. It tells an underflow from a superstable orbit.
@@ -27,17 +29,74 @@ from attractor_jax.draws import article_draw, gaussian_draw, initial_history
 Map = Callable[[Float[Array, "D"]], Float[Array, "D"]]
 
 
+# exp(f) for |f| <= ln(2) / 2: its Chebyshev series, cut where what is left is below rounding, as a polynomial.
+_EXP = {
+    "float64": (
+        1.0,
+        1.0,
+        0.5000000000000019,
+        0.16666666666666702,
+        0.04166666666648808,
+        0.008333333333309526,
+        0.0013888888952318045,
+        0.00019841269909219843,
+        2.480148547921643e-05,
+        2.755722495611072e-06,
+        2.7632640675430235e-07,
+        2.5114870219497476e-08,
+    ),
+    "float32": (
+        1.0,
+        1.0000000377274485,
+        0.5000000107749384,
+        0.16666415477235322,
+        0.04166621827440191,
+        0.008375128890467473,
+        0.0013948580818093912,
+    ),
+}
+# ln 2 in two parts, the first with so many zeros at its end that its multiples up to the largest exponent are exact.
+_LN2 = {"float64": (0.6931471803691238, 1.9082149292705877e-10), "float32": (0.693115234375, 3.1946184945309415e-05)}
+
+
+def _exp_minus_twice(a: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """exp(-2 a) for a >= 0, to an ulp, and exactly zero where it would be subnormal. XLA's own has a division in it."""
+    dtype = a.dtype
+    info = jnp.finfo(dtype)
+    high, low = _LN2[dtype.name]
+    largest = (0.75 - info.minexp) * np.log(2) / 2  # here the exponent below becomes that of zero
+    a = jnp.where(a > largest, dtype.type(largest), a)
+    n = jnp.round(a * dtype.type(-2 / np.log(2)))
+    f = (-2 * a - n * dtype.type(high)) - n * dtype.type(low)
+    *rest, p = (dtype.type(c) for c in _EXP[dtype.name])
+    for c in reversed(rest):
+        p = p * f + c
+    integer = jnp.int64 if dtype == jnp.float64 else jnp.int32
+    power = (n.astype(integer) + (1 - info.minexp)) << info.nmant
+    return p * jax.lax.bitcast_convert_type(power, dtype)
+
+
+@jax.custom_jvp
 def tanh_and_slope(u: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """tanh(u) and its derivative from one exponential, with the derivative accurate to a few ulp however deep the
     saturation.
 
-    `1 - tanh(u)**2` is exactly zero from |u| = 19 on in float64 (9 in float32). With e = exp(-2|u|) the derivative is
-    4 e / (1 + e)^2, which lives until e itself underflows, at |u| = 354 (44). The absolute error of tanh is one
-    rounding of 1.
+    `1 - tanh(u)**2` is exactly zero from |u| = 19 on in float64 (9 in float32). With e = exp(-2|u|) and
+    t = e / (1 + e), tanh|u| = 1 - 2 t and the derivative is 4 t (1 - t), which lives until e underflows, at
+    |u| = 354 (44). The absolute error of tanh is one rounding of 1.
     """
-    e = jnp.exp(-2 * jnp.abs(u))
-    inverse = 1 / (1 + e)
-    return jnp.copysign((1 - e) * inverse, u), 4 * e * inverse * inverse
+    e = _exp_minus_twice(jnp.abs(u))
+    # One array with the sign of u, and a division at its end: XLA computes it once and reads it twice. From cheaper
+    # operations it would compute everything anew for both results.
+    t = jnp.copysign(e, u) / (1 + e)
+    size = jnp.abs(t)
+    return jnp.copysign(jnp.ones_like(t), t) - 2 * t, 4 * size * (1 - size)
+
+
+@tanh_and_slope.defjvp
+def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Any, Any]:
+    x, slope = tanh_and_slope(*primals)
+    return (x, slope), (slope * tangents[0], -2 * x * slope * tangents[0])
 
 
 @dataclass(frozen=True)
@@ -45,6 +104,9 @@ class DelayNetwork:
     """N tanh units that read the last D outputs of their own weighted sum; the state is those outputs, newest first.
 
     The Jacobian is a companion matrix: its first row is `row`, everything else is a shift. It is never built.
+
+    All arrays may have one axis of lanes behind these: networks that differ in s, or in everything. What draws share
+    has a single lane.
 
     Attributes:
         weights: (N, D), the weight of unit i on the output j steps back.
@@ -81,28 +143,47 @@ class DelayNetwork:
         """Activities x_i = tanh(u_i) of the units at this state."""
         return tanh_and_slope(self.drive(self.delays() @ state))[0]
 
+    def entries(
+        self, register: Float[Array, "D columns"], steps: int
+    ) -> tuple[Float[Array, "steps columns"], Float[Array, "steps"]]:
+        """What enters a shift register in the next steps, the newest first, and the determinants of these steps, the
+        oldest first.
+
+        What the register holds now reaches the units of all steps in one matrix product; what enters it on the way is
+        added step by step.
+
+        Args:
+            register: (D, columns), the state in its first column, tangent vectors in the others.
+            steps: taken at once.
+        """
+        delays = self.delays()
+        units, D = delays.shape[:2]
+        later = jnp.concatenate([delays, jnp.zeros_like(delays)], axis=1)
+        reach = jnp.concatenate([later[:, min(t, D) : min(t, D) + D] for t in range(steps)])
+        products = _product(reach, register)
+        entries: list[Array] = []
+        determinants = []
+        for t in range(steps):
+            product = products[t * units : (t + 1) * units]
+            for delay, entry in enumerate(entries[: -D - 1 : -1]):
+                product = product + delays[:, delay, None] * entry
+            x, slope = tanh_and_slope(self.drive(product[:, 0]))
+            # In both families dy'/dy_j = s sum_i r_i sech^2(u_i) w_ij.
+            pull = self.gains * slope
+            pushed = self.s * jnp.sum(pull[:, None] * product[:, 1:], axis=0)
+            entries.append(jnp.concatenate([self.output(x)[None], pushed]))
+            determinants.append(self.s * jnp.sum(pull * delays[:, -1], axis=0))
+        return jnp.stack(entries[::-1]), jnp.stack(determinants)
+
     def __call__(self, state: Float[Array, "D"]) -> Float[Array, "D"]:
-        return _shift(state, self.output(self.hidden(state)))
+        return _shift(state, self.entries(state[:, None], 1)[0][0, 0])
 
     def tangent(
         self, state: Float[Array, "D"], frame: Float[Array, "D k"]
     ) -> tuple[Float[Array, "D"], Float[Array, "D k"], Float[Array, ""]]:
-        """Next state, frame and determinant, at a cost of O(N D + D k)."""
-        delays = self.delays()
-        units, k = delays.shape[0], frame.shape[1]
-        # In both families dy'/dy_j = s sum_i r_i sech^2(u_i) w_ij. Pushing the frame through the units costs N D k,
-        # forming that row first costs N D + D k: for one vector the former wins, since state and vector then share
-        # one product.
-        if units * k <= units + k:
-            product = delays @ jnp.concatenate([state[:, None], frame], axis=1)
-            x, slope = tanh_and_slope(self.drive(product[:, 0]))
-            pull = self.gains * slope
-            new = self.s * (pull @ product[:, 1:])
-        else:
-            x, slope = tanh_and_slope(self.drive(delays @ state))
-            pull = self.gains * slope
-            new = (self.s * (pull @ delays)) @ frame
-        return _shift(state, self.output(x)), _shift(frame, new), self.s * jnp.dot(pull, delays[:, -1])
+        """Next state, frame and determinant, at a cost of O(N D k)."""
+        entries, determinants = self.entries(jnp.concatenate([state[:, None], frame], axis=1), 1)
+        return _shift(state, entries[0, 0]), _shift(frame, entries[0, 1:]), determinants[0]
 
     def orthonormal_tangent(
         self, state: Float[Array, "D"], frame: Float[Array, "D D"]
@@ -129,6 +210,15 @@ class DelayNetwork:
         return jnp.asarray(history, self.weights.dtype)
 
 
+def _product(matrix: Float[Array, "rows D *lanes"], register: Float[Array, "D columns *lanes"]) -> Array:
+    """The matrix product along D; one matrix serves all lanes where it has a single one."""
+    if matrix.ndim == 2:
+        return matrix @ register
+    if matrix.shape[2] == 1:
+        return jnp.tensordot(matrix[..., 0], register, 1)
+    return jnp.sum(matrix[:, :, None] * register, axis=1)
+
+
 def _shift(register: Array, new: Array) -> Array:
     """A shift register one step on: `new` enters in front, the oldest entry leaves."""
     return jnp.concatenate([new[None], register[:-1]])
@@ -147,7 +237,7 @@ class FeedbackNetwork(DelayNetwork):
         return product
 
     def output(self, x: Float[Array, "N"]) -> Float[Array, ""]:
-        return self.s * jnp.dot(self.gains, x)
+        return self.s * jnp.sum(self.gains * x, axis=0)
 
 
 @jax.tree_util.register_dataclass
@@ -168,7 +258,7 @@ class GaussianNetwork(DelayNetwork):
         return self.s * (self.weights[:, 0] + product)
 
     def output(self, x: Float[Array, "N"]) -> Float[Array, ""]:
-        return jnp.dot(self.gains, x)
+        return jnp.sum(self.gains * x, axis=0)
 
 
 def feedback_network(
@@ -314,6 +404,17 @@ class DelayedLogisticMap:
         return self(state), pushed, self.r * x
 
 
+def fold(function: Callable[[Array, Array], Array], array: Float[Array, "n *rest"]) -> Float[Array, "*rest"]:
+    """function over the first axis, in pairs: a sum or a maximum that XLA fuses with what stands before and after it,
+    in an order that is always the same.
+    """
+    while (n := array.shape[0]) > 1:
+        half = n // 2
+        pairs = function(array[:half], array[half : 2 * half])
+        array = jnp.concatenate([pairs, array[2 * half :]]) if n % 2 else pairs
+    return array[0]
+
+
 def as_pytree(map_: Any) -> Any:
     """The map as a pytree, so that `jit` sees its arrays as arguments: a plain function becomes a `Partial` without
     arguments.
@@ -333,6 +434,34 @@ def tangent(map_: Any, state: Array, frame: Array) -> tuple[Array, Array, Array]
         return map_.tangent(state, frame)
     new, push = jax.linearize(map_, state)
     return new, jax.vmap(push, in_axes=1, out_axes=1)(frame), jnp.full((), jnp.nan, state.dtype)
+
+
+def stretch(
+    map_: Any, register: Float[Array, "D columns"], steps: int
+) -> tuple[list[Float[Array, "D"]], Float[Array, "D columns"], Float[Array, "steps"]]:
+    """Several steps of any map, at once where it knows how: the state after each of them, the register after the last,
+    and their determinants.
+
+    Args:
+        register: (D, columns), the state in its first column, tangent vectors in the others, of which there may be
+            none: then the determinants mean nothing.
+    """
+    if hasattr(map_, "entries"):
+        entries, determinants = map_.entries(register, steps)
+        D = register.shape[0]
+        outputs = jnp.concatenate([entries[:, 0], register[:, 0]])
+        states = [outputs[steps - t : steps - t + D] for t in range(1, steps + 1)]
+        return states, jnp.concatenate([entries[:D], register[: max(D - steps, 0)]]), determinants
+    states, determinants = [], []
+    state, frame = register[:, 0], register[:, 1:]
+    for _ in range(steps):
+        if frame.shape[1]:
+            state, frame, determinant = tangent(map_, state, frame)
+        else:
+            state, determinant = map_(state), jnp.ones((), state.dtype)
+        states.append(state)
+        determinants.append(determinant)
+    return states, jnp.concatenate([state[:, None], frame], axis=1), jnp.stack(determinants)
 
 
 def check_dtype(dtype: str) -> None:

@@ -28,9 +28,9 @@ from attractor_jax.systems import System, get
 # `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
 NUMERICS_VERSION = 2
 
-# A block's working set should stay in a core's cache. Measured on CPU: throughput is flat from 64 to 512 cells and
-# falls outside.
-BLOCK_BYTES = 2**19
+# Numbers in the states and tangent vectors of a block. Measured on CPU: twice as many halve the throughput, since XLA
+# cuts such large loops up for threads that are not there.
+BLOCK_NUMBERS = 2**14
 FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 512
 # A shape with few cells is still cut into so many blocks, if they do not become too small: devices share whole blocks.
 FEWEST_BLOCKS = 8
@@ -403,9 +403,8 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
     every = measure.renormalise_every
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
-    carry_bytes = 8 * D * (k + 2)
     n_cells = shape.n_draws * shape.n_lanes
-    in_block = min(BLOCK_BYTES // carry_bytes, n_cells // FEWEST_BLOCKS)
+    in_block = min(BLOCK_NUMBERS // (D * (k + 1)), n_cells // FEWEST_BLOCKS)
     in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
     # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)

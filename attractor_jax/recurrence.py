@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from attractor_jax.defaults import default_tolerance
-from attractor_jax.iterate import Lift, repeat, single
+from attractor_jax.iterate import Lift, in_stretches, single
+from attractor_jax.maps import fold, stretch
 
 
 @jax.tree_util.register_dataclass
@@ -63,24 +65,23 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
         none = jnp.zeros((), jnp.int32)
         return Search(x, x, near.astype(x.dtype), none, none, x[0], x[0])
 
-    def step(map_: Any, search: Search) -> Search:
-        x = map_(search.state)
-        now = search.step + 1
-        back = jnp.max(jnp.abs(x - search.target)) <= search.tolerance
-        return replace(
-            search,
-            state=x,
-            step=now,
-            period=jnp.where((search.period == 0) & back, now, search.period),
-            low=jnp.minimum(search.low, x[0]),
-            high=jnp.maximum(search.high, x[0]),
-        )
+    def further(map_: Any, search: Search, *, length: int) -> Search:
+        states, register, _ = stretch(map_, search.state[:, None], length)
+        period, low, high = search.period, search.low, search.high
+        for n, x in enumerate(states, 1):
+            back = fold(jnp.maximum, jnp.abs(x - search.target)) <= search.tolerance
+            period = jnp.where((period == 0) & back, search.step + n, period)
+            low, high = jnp.minimum(low, x[0]), jnp.maximum(high, x[0])
+        return replace(search, state=register[:, 0], step=search.step + length, period=period, low=low, high=high)
+
+    def wide(length: int) -> Any:
+        return lift.wide(partial(further, length=length))
 
     def found(_: Any, search: Search) -> Recurrence:
         norm = jnp.max(jnp.abs(search.target))
         return Recurrence(search.period, search.tolerance, search.high - search.low, norm)
 
-    return lift(found)(map_, repeat(lift(step), map_, lift(start)(map_, state), times=longest))
+    return lift(found)(map_, in_stretches(wide, map_, lift(start)(map_, state), steps=longest))
 
 
 def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> tuple[Any, Any]:
@@ -89,13 +90,18 @@ def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> t
     def start(_: Any, x: Array) -> tuple[Array, Array, Array]:
         return x, x[0], x[0]
 
-    def step(map_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def further(map_: Any, carry: tuple[Array, Array, Array], *, length: int) -> tuple[Array, Array, Array]:
         x, low, high = carry
-        x = map_(x)
-        return x, jnp.minimum(low, x[0]), jnp.maximum(high, x[0])
+        states, register, _ = stretch(map_, x[:, None], length)
+        for state in states:
+            low, high = jnp.minimum(low, state[0]), jnp.maximum(high, state[0])
+        return register[:, 0], low, high
+
+    def wide(length: int) -> Any:
+        return lift.wide(partial(further, length=length))
 
     def end(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         x, low, high = carry
         return x, high - low
 
-    return lift(end)(map_, repeat(lift(step), map_, lift(start)(map_, state), times=steps))
+    return lift(end)(map_, in_stretches(wide, map_, lift(start)(map_, state), steps=steps))

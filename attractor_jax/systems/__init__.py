@@ -64,6 +64,7 @@ class System:
         parameters: swept axes that `build` reads, as arrays.
         columns: closed-form columns that `closed_form` fills.
         rotates: its maps have `orthonormal_tangent`.
+        wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
     """
 
     name: ClassVar[str]
@@ -72,6 +73,7 @@ class System:
     parameters: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[Column, ...]] = ()
     rotates: ClassVar[bool] = False
+    wide: ClassVar[bool] = False
 
     def dimension(self, static: Mapping[str, int]) -> int:
         """Dimension D of the state."""

@@ -26,6 +26,7 @@ class _Feedback(System):
     draw_axes = ("N", "D", "seed")
     parameters = ("s",)
     rotates = True
+    wide = True
     columns = (
         Column("s_critical", "float", "", "s at which the origin first loses stability; inf if it never does", True),
         Column("first_bifurcation", "category", "", "how it does: pitchfork | flip | neimark_sacker", True),
