@@ -27,19 +27,19 @@ from attractor_jax.measures import Measure
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Measurement:
-    """All that one network carries through a measurement."""
+    """All that one network carries through a measurement, or many of them with their lanes on the last axis."""
 
-    state: Float[Array, "D"]
-    frame: Float[Array, "D k"]
-    growth: Float[Array, "k"]  # logarithms summed since the current block began
-    block_growth: Float[Array, "blocks k"]  # the same sums of the finished blocks
-    log_determinant: Float[Array, ""]  # ln|det J| summed since the current block began
-    block_log_determinant: Float[Array, "blocks"]
-    smallest_determinant: Float[Array, ""]  # |det J| of a single step
+    state: Float[Array, "D *lanes"]
+    frame: Float[Array, "D k *lanes"]
+    growth: Float[Array, "k *lanes"]  # logarithms summed since the current block began
+    block_growth: Float[Array, "blocks k *lanes"]  # the same sums of the finished blocks
+    log_determinant: Float[Array, "*lanes"]  # ln|det J| summed since the current block began
+    block_log_determinant: Float[Array, "blocks *lanes"]
+    smallest_determinant: Float[Array, "*lanes"]  # |det J| of a single step
     observations: dict[str, Any]
-    observed: Int[Array, ""]  # steps that the observations have seen
-    discarded: Int[Array, ""]  # leading blocks that do not count: the orbit had not settled in them
-    step: Int[Array, ""]
+    observed: Int[Array, "*lanes"]  # steps that the observations have seen
+    discarded: Int[Array, "*lanes"]  # leading blocks that do not count: the orbit had not settled in them
+    step: Int[Array, "*lanes"]
 
 
 @jax.tree_util.register_dataclass
@@ -82,7 +82,7 @@ class Exponents:
     diverged: Bool[Array, ""]
 
 
-def orthonormalise(frame: Float[Array, "D k"]) -> tuple[Float[Array, "D k"], Float[Array, "k"]]:
+def orthonormalise(frame: Float[Array, "D k *lanes"]) -> tuple[Float[Array, "D k *lanes"], Float[Array, "k *lanes"]]:
     """Modified Gram-Schmidt: an orthonormal frame with the same flag, and the logarithms of the lengths that were
     taken out.
 
@@ -254,10 +254,10 @@ class _Interval:
     the floating-point numbers.
     """
 
-    register: Float[Array, "D k+1"]  # state and frame side by side
-    product: Float[Array, ""]
-    exponent: Int[Array, ""]
-    smallest: Float[Array, ""]
+    register: Float[Array, "D k+1 *lanes"]  # state and frame side by side
+    product: Float[Array, "*lanes"]
+    exponent: Int[Array, "*lanes"]
+    smallest: Float[Array, "*lanes"]
 
 
 def _steps(
@@ -345,7 +345,7 @@ def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, 
     return observations
 
 
-def _split(x: Float[Array, ""]) -> tuple[Float[Array, ""], Int[Array, ""]]:
+def _split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
     """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
     (x, 0).
     """

@@ -115,37 +115,37 @@ class DelayNetwork:
         seed: what the network was drawn from, or None; only `initial_state` reads it.
     """
 
-    weights: Float[Array, "N D"]
-    gains: Float[Array, "N"]
-    s: Float[Array, ""]
+    weights: Float[Array, "N D *#lanes"]
+    gains: Float[Array, "N *#lanes"]
+    s: Float[Array, "*#lanes"]
     seed: Any = None  # uint32; a leaf like the others, so that a new seed compiles nothing
 
     family: ClassVar[str]
 
     @property
-    def nonsingular(self) -> Bool[Array, ""]:
+    def nonsingular(self) -> Bool[Array, "*lanes"]:
         """sech^2 never vanishes, so the derivative does only where s = 0 switches the network off."""
         return jnp.asarray(self.s != 0)
 
-    def delays(self) -> Float[Array, "N D"]:
+    def delays(self) -> Float[Array, "N D *lanes"]:
         """The weights on the past outputs, without a bias."""
         return self.weights
 
-    def drive(self, product: Float[Array, "N"]) -> Float[Array, "N"]:
+    def drive(self, product: Float[Array, "N *lanes"]) -> Float[Array, "N *lanes"]:
         """The input u of the units from the product of delays and state."""
         raise NotImplementedError
 
-    def output(self, x: Float[Array, "N"]) -> Float[Array, ""]:
+    def output(self, x: Float[Array, "N *lanes"]) -> Float[Array, "*lanes"]:
         """The next output y from the units' activities."""
         raise NotImplementedError
 
-    def hidden(self, state: Float[Array, "D"]) -> Float[Array, "N"]:
+    def hidden(self, state: Float[Array, "D *lanes"]) -> Float[Array, "N *lanes"]:
         """Activities x_i = tanh(u_i) of the units at this state."""
         return tanh_and_slope(self.drive(self.delays() @ state))[0]
 
     def entries(
-        self, register: Float[Array, "D columns"], steps: int
-    ) -> tuple[Float[Array, "steps columns"], Float[Array, "steps"]]:
+        self, register: Float[Array, "D columns *lanes"], steps: int
+    ) -> tuple[Float[Array, "steps columns *lanes"], Float[Array, "steps *lanes"]]:
         """What enters a shift register in the next steps, the newest first, and the determinants of these steps, the
         oldest first.
 
@@ -175,12 +175,12 @@ class DelayNetwork:
             determinants.append(self.s * jnp.sum(pull * delays[:, -1], axis=0))
         return jnp.stack(entries[::-1]), jnp.stack(determinants)
 
-    def __call__(self, state: Float[Array, "D"]) -> Float[Array, "D"]:
+    def __call__(self, state: Float[Array, "D *lanes"]) -> Float[Array, "D *lanes"]:
         return _shift(state, self.entries(state[:, None], 1)[0][0, 0])
 
     def tangent(
-        self, state: Float[Array, "D"], frame: Float[Array, "D k"]
-    ) -> tuple[Float[Array, "D"], Float[Array, "D k"], Float[Array, ""]]:
+        self, state: Float[Array, "D *lanes"], frame: Float[Array, "D k *lanes"]
+    ) -> tuple[Float[Array, "D *lanes"], Float[Array, "D k *lanes"], Float[Array, "*lanes"]]:
         """Next state, frame and determinant, at a cost of O(N D k)."""
         entries, determinants = self.entries(jnp.concatenate([state[:, None], frame], axis=1), 1)
         return _shift(state, entries[0, 0]), _shift(frame, entries[0, 1:]), determinants[0]
@@ -210,7 +210,7 @@ class DelayNetwork:
         return jnp.asarray(history, self.weights.dtype)
 
 
-def _product(matrix: Float[Array, "rows D *lanes"], register: Float[Array, "D columns *lanes"]) -> Array:
+def _product(matrix: Float[Array, "rows D *shared"], register: Float[Array, "D columns *lanes"]) -> Array:
     """The matrix product along D; one matrix serves all lanes where it has a single one."""
     if matrix.ndim == 2:
         return matrix @ register
@@ -233,10 +233,10 @@ class FeedbackNetwork(DelayNetwork):
 
     family: ClassVar[str] = "uniform"
 
-    def drive(self, product: Float[Array, "N"]) -> Float[Array, "N"]:
+    def drive(self, product: Float[Array, "N *lanes"]) -> Float[Array, "N *lanes"]:
         return product
 
-    def output(self, x: Float[Array, "N"]) -> Float[Array, ""]:
+    def output(self, x: Float[Array, "N *lanes"]) -> Float[Array, "*lanes"]:
         return self.s * jnp.sum(self.gains * x, axis=0)
 
 
@@ -251,13 +251,13 @@ class GaussianNetwork(DelayNetwork):
 
     family: ClassVar[str] = "gaussian"
 
-    def delays(self) -> Float[Array, "N D"]:
+    def delays(self) -> Float[Array, "N D *lanes"]:
         return self.weights[:, 1:]
 
-    def drive(self, product: Float[Array, "N"]) -> Float[Array, "N"]:
+    def drive(self, product: Float[Array, "N *lanes"]) -> Float[Array, "N *lanes"]:
         return self.s * (self.weights[:, 0] + product)
 
-    def output(self, x: Float[Array, "N"]) -> Float[Array, ""]:
+    def output(self, x: Float[Array, "N *lanes"]) -> Float[Array, "*lanes"]:
         return jnp.sum(self.gains * x, axis=0)
 
 
@@ -437,8 +437,8 @@ def tangent(map_: Any, state: Array, frame: Array) -> tuple[Array, Array, Array]
 
 
 def stretch(
-    map_: Any, register: Float[Array, "D columns"], steps: int
-) -> tuple[list[Float[Array, "D"]], Float[Array, "D columns"], Float[Array, "steps"]]:
+    map_: Any, register: Float[Array, "D columns *lanes"], steps: int
+) -> tuple[list[Float[Array, "D *lanes"]], Float[Array, "D columns *lanes"], Float[Array, "steps *lanes"]]:
     """Several steps of any map, at once where it knows how: the state after each of them, the register after the last,
     and their determinants.
 

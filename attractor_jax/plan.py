@@ -26,7 +26,7 @@ from attractor_jax.systems import System, get
 
 # Raised whenever CHANGELOG.md says that a number of the tables changes, or a column. The default thresholds of
 # `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 
 # Numbers in the states and tangent vectors of a block. Measured on CPU: twice as many halve the throughput, since XLA
 # cuts such large loops up for threads that are not there.

@@ -41,13 +41,13 @@ class Search:
     found, and between which values it has been.
     """
 
-    state: Float[Array, "D"]
-    target: Float[Array, "D"]
-    tolerance: Float[Array, ""]
-    step: Int[Array, ""]
-    period: Int[Array, ""]
-    low: Float[Array, ""]
-    high: Float[Array, ""]
+    state: Float[Array, "D *lanes"]
+    target: Float[Array, "D *lanes"]
+    tolerance: Float[Array, "*lanes"]
+    step: Int[Array, "*lanes"]
+    period: Int[Array, "*lanes"]
+    low: Float[Array, "*lanes"]
+    high: Float[Array, "*lanes"]
 
 
 def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None = None, lift: Lift = single) -> Any:

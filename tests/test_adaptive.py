@@ -51,7 +51,7 @@ def doubled() -> tuple[Any, Any]:
 
 def test_doubling_is_measuring_for_longer(doubled: tuple[Any, Any]) -> None:
     at_once, (again, _) = doubled
-    for name in ("state", "frame", "step", "observed", "log_det_min"):
+    for name in ("state", "frame", "step", "observed", "smallest_determinant"):
         np.testing.assert_array_equal(getattr(again, name), getattr(at_once, name), err_msg=name)
     for one, other in zip(jax.tree.leaves(again.observations), jax.tree.leaves(at_once.observations), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -167,7 +167,7 @@ def test_the_hash_changes_with(change: tuple[str, ...]) -> None:
     assert plan_of(*BASE, *change).hash != plan_of(*BASE).hash
 
 
-@pytest.mark.parametrize(("constant", "value"), [("NUMERICS_VERSION", -1), ("BLOCK_BYTES", 2**16)])
+@pytest.mark.parametrize(("constant", "value"), [("NUMERICS_VERSION", -1), ("BLOCK_NUMBERS", 2**16)])
 def test_the_hash_changes_with_the_program_and_its_blocks(
     constant: str, value: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
