@@ -157,14 +157,12 @@ class DelayNetwork:
             steps: taken at once.
         """
         delays = self.delays()
-        units, D = delays.shape[:2]
-        later = jnp.concatenate([delays, jnp.zeros_like(delays)], axis=1)
-        reach = jnp.concatenate([later[:, min(t, D) : min(t, D) + D] for t in range(steps)])
-        products = _product(reach, register)
+        D = delays.shape[1]
+        products = _reach(delays, register, steps)
         entries: list[Array] = []
         determinants = []
         for t in range(steps):
-            product = products[t * units : (t + 1) * units]
+            product = products[t]
             for delay, entry in enumerate(entries[: -D - 1 : -1]):
                 product = product + delays[:, delay, None] * entry
             x, slope = tanh_and_slope(self.drive(product[:, 0]))
@@ -210,13 +208,22 @@ class DelayNetwork:
         return jnp.asarray(history, self.weights.dtype)
 
 
-def _product(matrix: Float[Array, "rows D *shared"], register: Float[Array, "D columns *lanes"]) -> Array:
-    """The matrix product along D; one matrix serves all lanes where it has a single one."""
-    if matrix.ndim == 2:
-        return matrix @ register
-    if matrix.shape[2] == 1:
-        return jnp.tensordot(matrix[..., 0], register, 1)
-    return jnp.sum(matrix[:, :, None] * register, axis=1)
+def _reach(
+    delays: Float[Array, "N D *shared"], register: Float[Array, "D columns *lanes"], steps: int
+) -> list[Float[Array, "N columns *lanes"]]:
+    """What the register adds to the units' inputs in each of the next steps: an entry that is j steps old is j + t
+    steps old in step t.
+    """
+    units, D = delays.shape[:2]
+    if delays.ndim == 3 and delays.shape[2] > 1:
+        nothing = jnp.zeros((units, *register.shape[1:]), register.dtype)
+        return [sum((delays[:, t + j, None] * register[j] for j in range(D - t)), start=nothing) for t in range(steps)]
+    # One matrix serves all lanes: one product for all steps.
+    matrix = delays if delays.ndim == 2 else delays[..., 0]
+    later = jnp.concatenate([matrix, jnp.zeros_like(matrix)], axis=1)
+    rows = jnp.concatenate([later[:, min(t, D) : min(t, D) + D] for t in range(steps)])
+    products = jnp.tensordot(rows, register, 1)
+    return [products[t * units : (t + 1) * units] for t in range(steps)]
 
 
 def _shift(register: Array, new: Array) -> Array:
