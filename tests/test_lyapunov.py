@@ -16,7 +16,7 @@ import pytest
 from truths import HENON_SUM, LOGISTIC_2_CYCLE, LOGISTIC_CHAOS, LOGISTIC_FIXED
 
 import attractor_jax as aj
-from attractor_jax.lyapunov import advance, begin, first_frame, orthonormalise, results
+from attractor_jax.lyapunov import _split, advance, begin, first_frame, orthonormalise, results
 from attractor_jax.measures import get
 
 SHORT: dict[str, Any] = {"transient": 1000, "steps": 2000}
@@ -384,3 +384,16 @@ def test_a_state_that_is_no_vector_of_floats_is_named(state, message: str) -> No
 def test_a_map_that_changes_shape_or_dtype_is_named(map_, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measured(map_, [0.1, 0.2])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_product_of_determinants_does_not_leave_the_numbers(dtype: str) -> None:
+    info = np.finfo(dtype)
+    sizes = np.array([info.tiny * 3, info.max / 3, 1.0, 0.7, 1e-30, info.eps], dtype)
+    mantissa, exponent = (np.asarray(each) for each in jax.vmap(_split)(jnp.asarray(sizes)))
+    assert np.all((mantissa >= 1) & (mantissa < 2))
+    np.testing.assert_array_equal(np.ldexp(mantissa, exponent), sizes)
+    for odd in (0.0, np.inf, np.nan):
+        mantissa, exponent = _split(jnp.asarray(odd, dtype))
+        assert np.array_equal(mantissa, odd, equal_nan=True)
+        assert int(exponent) == 0

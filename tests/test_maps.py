@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -14,7 +15,7 @@ from truths import NETWORKS
 
 import attractor_jax as aj
 from attractor_jax.draws import article_draw, gaussian_draw
-from attractor_jax.maps import DelayNetwork, tangent, tanh_and_slope
+from attractor_jax.maps import DelayNetwork, FeedbackNetwork, fold, stretch, tangent, tanh_and_slope
 
 LAST_SEED = 2**32 - 1
 SEEDS = [0, 1, 174658140, LAST_SEED]
@@ -145,7 +146,6 @@ def by_automatic_differentiation(network, state):
 def test_tangent_and_determinant_are_those_of_automatic_differentiation(case: tuple, k: int) -> None:
     network, state = network_and_state(*case)
     D = state.shape[0]
-    # One vector is pushed through the units, four meet the Jacobian's row: two orders of the same products.
     frame = np.random.default_rng(k).standard_normal((D, min(k, D)))
     expected, jacobian = by_automatic_differentiation(network, state)
     new, pushed, determinant = jax.jit(lambda network, *of: network.tangent(*of))(network, state, frame)
@@ -253,3 +253,48 @@ def test_a_network_made_by_hand_has_no_replicates() -> None:
     np.testing.assert_array_equal(network.initial_state(), [0.002, 0, 0])
     with pytest.raises(ValueError, match="`replicate` > 0 needs a network that knows its seed"):
         network.initial_state(1)
+
+
+@pytest.mark.parametrize("family", ["uniform", "gaussian"])
+@pytest.mark.parametrize(("N", "D"), [(4, 16), (3, 5), (1, 1), (2, 8)])
+@pytest.mark.parametrize("k", [0, 1, 3])
+def test_steps_taken_at_once_are_steps_taken_one_by_one(family: str, N: int, D: int, k: int) -> None:
+    network = aj.feedback_network(seed=3, N=N, D=D, s=1.5, family=family)
+    register = jnp.concatenate(
+        [network.initial_state(1)[:, None], jnp.asarray(np.random.default_rng(k).standard_normal((D, k)))], axis=1
+    )
+    states, at_once, determinants = jax.jit(stretch, static_argnums=2)(network, register, 8)
+    state, frame = register[:, 0], register[:, 1:]
+    for t in range(8):
+        state, frame, determinant = network.tangent(state, frame)
+        np.testing.assert_allclose(states[t], state, rtol=0, atol=1e-12)
+        assert float(determinants[t]) == pytest.approx(float(determinant), rel=1e-9)
+    np.testing.assert_allclose(at_once, np.column_stack([state, frame]), rtol=1e-10, atol=1e-12)
+
+
+def test_lanes_behind_the_arrays_are_networks_side_by_side() -> None:
+    networks = [aj.feedback_network(seed=seed, N=4, D=16, s=s) for seed, s in ((1, 0.5), (2, 2.0), (3, 4.0))]
+    registers = [jnp.stack([network.initial_state(1), jnp.ones(16)], axis=1) for network in networks]
+    own = jax.tree.map(lambda *each: jnp.stack(each, axis=-1), *(replace(n, seed=None) for n in networks))
+    shared = FeedbackNetwork(networks[0].weights[..., None], networks[0].gains[..., None], own.s)
+    for lanes, alone in ((own, networks), (shared, [replace(networks[0], s=n.s) for n in networks])):
+        states, register, determinants = stretch(lanes, jnp.stack(registers, axis=-1), 8)
+        for lane, (network, first) in enumerate(zip(alone, registers, strict=True)):
+            expected = stretch(network, first, 8)
+            np.testing.assert_allclose(states[-1][:, lane], expected[0][-1], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(register[..., lane], expected[1], rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(determinants[:, lane], expected[2], rtol=1e-9)
+
+
+def test_the_derivative_of_tanh_is_its_slope_everywhere() -> None:
+    # At 0 an absolute value stands in its way, in saturation the naive form.
+    for u in (0.0, -0.3, 30.0, -300.0):
+        (_, slope), (by_jvp, _) = jax.jvp(tanh_and_slope, (jnp.asarray(u),), (jnp.ones(()),))
+        assert float(by_jvp) == float(slope) > 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 16])
+def test_fold_is_a_sum_and_a_maximum(n: int) -> None:
+    values = np.random.default_rng(n).standard_normal((n, 3))
+    np.testing.assert_allclose(fold(jnp.add, jnp.asarray(values)), values.sum(axis=0), rtol=1e-14)
+    np.testing.assert_array_equal(fold(jnp.maximum, jnp.asarray(values)), values.max(axis=0))
