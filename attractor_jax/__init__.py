@@ -12,20 +12,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attractor_jax.density import OrbitDensity, orbit_density
+    from attractor_jax.branches import OrbitDensity
+    from attractor_jax.density import orbit_density
     from attractor_jax.fixed_points import loss_of_stability
     from attractor_jax.iterate import orbit
     from attractor_jax.lyapunov import Exponents, lyapunov_exponents
-    from attractor_jax.maps import (
-        DelayedLogisticMap,
-        FeedbackNetwork,
-        GaussianNetwork,
-        HenonMap,
-        LinearMap,
-        LogisticMap,
-        feedback_network,
-        network_from_row,
-    )
+    from attractor_jax.maps import DelayedLogisticMap, HenonMap, LinearMap, LogisticMap
+    from attractor_jax.networks import FeedbackNetwork, GaussianNetwork, feedback_network, network_from_row
     from attractor_jax.phase import phase_table
     from attractor_jax.recurrence import find_period
     from attractor_jax.regimes import classify
@@ -33,20 +26,20 @@ if TYPE_CHECKING:
     from attractor_jax.store import TableError, read_run
 
 _HOME = {
-    "OrbitDensity": "density",
+    "OrbitDensity": "branches",
     "orbit_density": "density",
     "loss_of_stability": "fixed_points",
     "orbit": "iterate",
     "Exponents": "lyapunov",
     "lyapunov_exponents": "lyapunov",
     "DelayedLogisticMap": "maps",
-    "FeedbackNetwork": "maps",
-    "GaussianNetwork": "maps",
+    "FeedbackNetwork": "networks",
+    "GaussianNetwork": "networks",
     "HenonMap": "maps",
     "LinearMap": "maps",
     "LogisticMap": "maps",
-    "feedback_network": "maps",
-    "network_from_row": "maps",
+    "feedback_network": "networks",
+    "network_from_row": "networks",
     "phase_table": "phase",
     "find_period": "recurrence",
     "classify": "regimes",

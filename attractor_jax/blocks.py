@@ -18,8 +18,9 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import ZERO_FLOOR
+from attractor_jax.growth import Measurement, advance, begin, halve
 from attractor_jax.iterate import Lift, iterate
-from attractor_jax.lyapunov import Measurement, advance, begin, halve, results
+from attractor_jax.lyapunov import results
 from attractor_jax.plan import Group
 from attractor_jax.recurrence import Recurrence, find_period, output_range
 from attractor_jax.regimes import MOST_DRIFT
@@ -43,21 +44,23 @@ def lanes_last(system: System, *, own: bool = False) -> Lift:
     """
 
     def one(function: Callable[..., Any]) -> Callable[..., Any]:
-        def network(draw: Any, parameters: Any, *carry: Any) -> Any:
-            return function(system.build(draw, parameters), *carry)
+        def lifted(problem: Any, *carry: Any, **same: Any) -> Any:
+            def network(draw: Any, parameters: Any, *carry: Any) -> Any:
+                return function(system.build(draw, parameters), *carry, **same)
 
-        def lifted(problem: Any, *carry: Any) -> Any:
             lanes = jax.vmap(network, in_axes=(-1 if own else None, -1, *[-1] * len(carry)), out_axes=-1)
             return jax.vmap(lanes)(*problem, *carry)
 
         return lifted
 
     def wide(function: Callable[..., Any]) -> Callable[..., Any]:
-        def lanes(draw: Any, parameters: Any, *carry: Any) -> Any:
-            with_lanes = draw if own else {name: values[..., None] for name, values in draw.items()}
-            return function(system.build(with_lanes, parameters), *carry)
+        def lifted(problem: Any, *carry: Any, **same: Any) -> Any:
+            def lanes(draw: Any, parameters: Any, *carry: Any) -> Any:
+                return function(system.build(draw if own else _with_lanes(draw), parameters), *carry, **same)
 
-        return lambda problem, *carry: jax.vmap(lanes)(*problem, *carry)
+            return jax.vmap(lanes)(*problem, *carry)
+
+        return lifted
 
     return Lift(one, wide if system.wide else one)
 
@@ -65,6 +68,11 @@ def lanes_last(system: System, *, own: bool = False) -> Lift:
 def _turned(tree: Any) -> Any:
     """The arrays of a block with its draws as lanes and its lanes as draws."""
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, -1), tree)
+
+
+def _with_lanes(draws: dict[str, Any]) -> dict[str, Any]:
+    """Draws with the lane axis that they have where each lane has a draw of its own."""
+    return {name: values[..., None] for name, values in draws.items()}
 
 
 @jax.tree_util.register_dataclass
@@ -103,9 +111,8 @@ class BlockMeasurement:
     def first(self, draws: Any, parameters: Any, states: Any) -> Measured:
         """Transient, alignment, and the first `measure.steps` steps."""
         if self._share_nothing(draws, parameters):
-            draws = {name: values[..., None] for name, values in draws.items()}
-            draws, parameters, states = _turned((draws, parameters, states))
-            return _turned(replace(self, own=True).first(draws, parameters, states))
+            own = replace(self, own=True)
+            return _turned(own.first(*_turned((_with_lanes(draws), parameters, states))))
         problem, lift, measure = (draws, parameters), self._lift, self.measure
         watched = min(measure.longest_period, measure.transient)
         states = iterate(problem, states, steps=measure.transient - watched, lift=lift)
@@ -123,13 +130,12 @@ class BlockMeasurement:
 
         Args:
             before: (G, S), the amplitude after the last round.
-            discard: (G, S), bool, see `lyapunov.halve`.
+            discard: (G, S), bool, see `growth.halve`.
             repeats: (), a block's length from now on, in blocks of the first round.
         """
         if self._share_nothing(draws, parameters):
-            draws = {name: values[..., None] for name, values in draws.items()}
-            draws, parameters, carry, before, discard = _turned((draws, parameters, carry, before, discard))
-            return _turned(replace(self, own=True).further(draws, parameters, carry, before, discard, repeats))
+            own, turned = replace(self, own=True), _turned((_with_lanes(draws), parameters, carry, before, discard))
+            return _turned(own.further(*turned, repeats=repeats))
         problem = (draws, parameters)
         carry = self._lift(partial(halve, measures=self._observers))(problem, carry, discard)
         half = {"blocks": self.measure.blocks // 2, "block_steps": self.block_steps, "repeats": repeats}

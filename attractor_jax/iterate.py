@@ -29,6 +29,8 @@ STRETCH = 8
 class Lift:
     """How a function of one network, called as function(map, *carries), becomes one of many.
 
+    Keywords are the same for all networks, and stay as they are.
+
     Attributes:
         one: lifts any function.
         wide: lifts a function that is written for arrays with any number of axes behind those of one network, and so
@@ -58,11 +60,11 @@ def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times:
     return jax.lax.scan(lambda c, _: (function(map_, c), None), carry, None, length=times, unroll=min(unroll, times))[0]
 
 
-def in_stretches(function: Callable[[int], Callable[[Any, Any], Any]], map_: Any, carry: Any, *, steps: int) -> Any:
-    """carry -> function(length)(map, carry), over and over until the lengths are `steps` together."""
+def in_stretches(function: Callable[..., Any], map_: Any, carry: Any, *, steps: int) -> Any:
+    """carry -> function(map, carry, length=...), over and over until the lengths are `steps` together."""
     whole, rest = divmod(steps, STRETCH)
-    carry = repeat(function(STRETCH), map_, carry, times=whole)
-    return function(rest)(map_, carry) if rest else carry
+    carry = repeat(partial(function, length=STRETCH), map_, carry, times=whole)
+    return function(map_, carry, length=rest) if rest else carry
 
 
 def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
@@ -71,7 +73,7 @@ def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
     def further(map_: Any, state: Array, *, length: int) -> Array:
         return stretch(map_, state[:, None], length)[1][:, 0]
 
-    return in_stretches(lambda length: lift.wide(partial(further, length=length)), map_, state, steps=steps)
+    return in_stretches(lift.wide(further), map_, state, steps=steps)
 
 
 def orbit(map: Map, state: Float[Array | np.ndarray, "D"], *, steps: int) -> Float[Array, "steps D"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -74,14 +73,11 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
             low, high = jnp.minimum(low, x[0]), jnp.maximum(high, x[0])
         return replace(search, state=register[:, 0], step=search.step + length, period=period, low=low, high=high)
 
-    def wide(length: int) -> Any:
-        return lift.wide(partial(further, length=length))
-
     def found(_: Any, search: Search) -> Recurrence:
         norm = jnp.max(jnp.abs(search.target))
         return Recurrence(search.period, search.tolerance, search.high - search.low, norm)
 
-    return lift(found)(map_, in_stretches(wide, map_, lift(start)(map_, state), steps=longest))
+    return lift(found)(map_, in_stretches(lift.wide(further), map_, lift(start)(map_, state), steps=longest))
 
 
 def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> tuple[Any, Any]:
@@ -97,11 +93,8 @@ def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> t
             low, high = jnp.minimum(low, state[0]), jnp.maximum(high, state[0])
         return register[:, 0], low, high
 
-    def wide(length: int) -> Any:
-        return lift.wide(partial(further, length=length))
-
     def end(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         x, low, high = carry
         return x, high - low
 
-    return lift(end)(map_, in_stretches(wide, map_, lift(start)(map_, state), steps=steps))
+    return lift(end)(map_, in_stretches(lift.wide(further), map_, lift(start)(map_, state), steps=steps))

@@ -18,7 +18,8 @@ from test_sweep import engine_of, table_of
 import attractor_jax as aj
 from attractor_jax.adaptive import judge
 from attractor_jax.config import MeasureConfig
-from attractor_jax.lyapunov import advance, begin, halve, results
+from attractor_jax.growth import advance, begin, halve
+from attractor_jax.lyapunov import results
 from attractor_jax.measures.output import OutputStatistics
 from attractor_jax.systems import REGISTRY, Axis, System
 

@@ -14,8 +14,10 @@ import pytest
 from truths import NETWORKS
 
 import attractor_jax as aj
+from attractor_jax.activation import tanh_and_slope
 from attractor_jax.draws import article_draw, gaussian_draw
-from attractor_jax.maps import DelayNetwork, FeedbackNetwork, fold, stretch, tangent, tanh_and_slope
+from attractor_jax.maps import fold, stretch, tangent
+from attractor_jax.networks import DelayNetwork, FeedbackNetwork
 
 LAST_SEED = 2**32 - 1
 SEEDS = [0, 1, 174658140, LAST_SEED]

@@ -16,9 +16,10 @@ from matplotlib.text import Text
 import attractor_jax as aj
 from analysis import orbit_diagram, style
 from attractor_jax import systems
+from attractor_jax.branches import OrbitDensity, intervals
 from attractor_jax.config import ConfigError
 from attractor_jax.continuation import KICK, carried_on
-from attractor_jax.density import OrbitDensity, intervals, orbit_density
+from attractor_jax.density import orbit_density
 from attractor_jax.systems.classic import _axis, _Classic
 
 SHORT: dict[str, Any] = {"carry_steps": 300, "transient": 300, "steps": 1000, "longest_period": 64, "bins": 101}

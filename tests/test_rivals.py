@@ -8,20 +8,16 @@ sigma the singular values of [Re z, Im z] (and no error at all where the leading
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from benchmarks.rivals import RIVALS, Rival
 
 TRANSIENT, STEPS = 1000, 4000
 
-needs_lyapax = pytest.mark.skipif(importlib.util.find_spec("lyapax") is None, reason="extra `peers` is not installed")
-EVERY = [pytest.param(rival, id=name, marks=needs_lyapax if name == "lyapax" else ()) for name, rival in RIVALS.items()]
+EVERY = [pytest.param(rival, id=name) for name, rival in RIVALS.items()]
 SAME_START = [rival for name, rival in RIVALS.items() if name not in ("article_loop", "lyapax")]
 
 

@@ -17,8 +17,9 @@ from test_regimes import cell, table
 from truths import LOGISTIC_2_CYCLE, LOGISTIC_CHAOS, NETWORKS
 
 import attractor_jax as aj
+from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import iterate
-from attractor_jax.lyapunov import advance, begin, results
+from attractor_jax.lyapunov import results
 from attractor_jax.maps import LinearMap, LogisticMap
 from attractor_jax.measures import ZERO_ONE_PLACES, get
 from attractor_jax.measures.zero_one import SAMPLES, frequencies, kept, place, zero_one_test

@@ -69,7 +69,7 @@ class Uniform(_Feedback):
         return {"weights": weights, "gains": gains}
 
     def build(self, draw: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        from attractor_jax.maps import FeedbackNetwork
+        from attractor_jax.networks import FeedbackNetwork
 
         return FeedbackNetwork(draw["weights"], draw["gains"], parameters["s"])
 
@@ -99,7 +99,7 @@ class Gaussian(_Feedback):
         return {"weights": weights, "gains": gains}
 
     def build(self, draw: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-        from attractor_jax.maps import GaussianNetwork
+        from attractor_jax.networks import GaussianNetwork
 
         return GaussianNetwork(draw["weights"], draw["gains"], parameters["s"])
 
