@@ -77,9 +77,16 @@ class DelayNetwork:
         Args:
             register: (D, columns), the state in its first column, tangent vectors in the others.
             steps: taken at once.
+
+        Raises:
+            ValueError: the register is not as long as the network has delays.
         """
         delays = self.delays()
         D = delays.shape[1]
+        if register.shape[0] != D:
+            raise ValueError(
+                f"`state` must have D = {D} numbers, as many as the network has delays, got {register.shape[0]}"
+            )
         products = _reach(delays, register, steps)
         entries: list[Array] = []
         determinants = []

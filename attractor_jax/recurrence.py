@@ -56,7 +56,12 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
     max(1, |state|). Too small a tolerance misses cycles that the orbit is still approaching; too large a one takes a
     slow walk along a closed curve for a fixed point, which shows in the amplitude. `longest` too small calls long
     cycles aperiodic.
+
+    Raises:
+        ValueError: `longest` below 1.
     """
+    if longest < 1:
+        raise ValueError(f"`longest` must be at least 1, got {longest}")
 
     def start(_: Any, x: Array) -> Search:
         relative = default_tolerance(x.dtype.name) if tolerance is None else tolerance

@@ -19,14 +19,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attractor_jax.config import MeasureConfig
+from attractor_jax.config import ConfigError, MeasureConfig
 from attractor_jax.plan import Plan
 from sweeps.command_line import compose, prepare_overrides
 from sweeps.run import read
 
 
-def main(arguments: list[str]) -> None:
-    adaptive = _plan("measure=adaptive", *arguments)
+def main(arguments: list[str]) -> int:
+    try:
+        adaptive = _plan("measure=adaptive", *arguments)
+    except ConfigError as error:
+        print(f"config error: {error}", file=sys.stderr)
+        return 2
     from attractor_jax import backend
 
     devices = backend.start(adaptive.config.backend)
@@ -52,6 +56,7 @@ def main(arguments: list[str]) -> None:
     faster = their_seconds / our_seconds
     print(f"seconds: {our_seconds:.0f} adaptive, {their_seconds:.0f} fixed: {faster:.1f} times faster")
     print(f"regimes agree on {same.mean():.2%} of all cells, {same[known].mean():.2%} of those that both call settled")
+    return 0
 
 
 def _plan(*arguments: str) -> Plan:
@@ -77,4 +82,4 @@ def _steps(df: pd.DataFrame, measure: MeasureConfig) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    raise SystemExit(main(sys.argv[1:]))

@@ -40,10 +40,10 @@ EXPECTED_SPECTRUM = {"attractor_jax": 1e6, "article_loop": 1e4, "numba_plain": 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
-    parser.add_argument("--shapes", nargs="+", default=["4x16", "8x32"], help="N x D of the networks")
-    parser.add_argument("--dtypes", nargs="+", default=["float64", "float32"])
-    parser.add_argument("--cores", nargs="+", default=["1", "all"])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D of the networks")
+    parser.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), default=["float64", "float32"])
+    parser.add_argument("--cores", nargs="+", type=_cores, default=["1", "all"], help="how many, or all")
+    parser.add_argument("--rounds", type=_positive, default=5)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -73,6 +73,26 @@ def main() -> None:
                 )
         if worker.returncode:
             sys.exit(worker.returncode)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _shape(text: str) -> str:
+    N, by, D = text.partition("x")
+    if not (by and N.isdigit() and D.isdigit() and int(N) and int(D)):
+        raise argparse.ArgumentTypeError(f"must be N x D, such as 4x16, got {text!r}")
+    return text
+
+
+def _cores(text: str) -> str:
+    there = len(os.sched_getaffinity(0))
+    if text != "all" and not (text.isdigit() and 1 <= int(text) <= there):
+        raise argparse.ArgumentTypeError(f"must be 1 to {there}, or all, got {text!r}")
+    return text
 
 
 def _work(arguments: argparse.Namespace) -> Any:

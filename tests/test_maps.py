@@ -300,3 +300,12 @@ def test_fold_is_a_sum_and_a_maximum(n: int) -> None:
     values = np.random.default_rng(n).standard_normal((n, 3))
     np.testing.assert_allclose(fold(jnp.add, jnp.asarray(values)), values.sum(axis=0), rtol=1e-14)
     np.testing.assert_array_equal(fold(jnp.maximum, jnp.asarray(values)), values.max(axis=0))
+
+
+def test_a_state_of_another_length_is_refused_by_name() -> None:
+    network = aj.feedback_network(seed=1, N=2, D=3, s=1.0)
+    for call in (network, lambda y: aj.orbit(network, y, steps=3), lambda y: aj.find_period(network, y, longest=5)):
+        with pytest.raises(ValueError, match=r"`state` must have D = 3 numbers.*got 4"):
+            call(jnp.zeros(4))
+    with pytest.raises(ValueError, match="`longest` must be at least 1, got 0"):
+        aj.find_period(network, jnp.zeros(3), longest=0)
