@@ -84,9 +84,7 @@ class DelayNetwork:
         delays = self.delays()
         D = delays.shape[1]
         if register.shape[0] != D:
-            raise ValueError(
-                f"`state` must have D = {D} numbers, as many as the network has delays, got {register.shape[0]}"
-            )
+            raise ValueError(f"`state` must have D = {D} numbers, one for each delay, got {register.shape[0]}")
         products = _reach(delays, register, steps)
         entries: list[Array] = []
         determinants = []

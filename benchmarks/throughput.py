@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.command import ArgumentProblem, OneLineParser, refuse
+
 DRAWS = LANES = 64
 SECONDS = 0.7  # that one turn should take
 BLOCKS = 20
@@ -38,18 +40,21 @@ EXPECTED = {
 EXPECTED_SPECTRUM = {"attractor_jax": 1e6, "article_loop": 1e4, "numba_plain": 8e5, "numba_loop": 4e6, "lyapax": 8e5}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+def main() -> int:
+    parser = OneLineParser("python -m benchmarks.throughput", "Network-steps per second, beside the rivals.")
     parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D of the networks")
     parser.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), default=["float64", "float32"])
     parser.add_argument("--cores", nargs="+", type=_cores, default=["1", "all"], help="how many, or all")
     parser.add_argument("--rounds", type=_positive, default=5)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    try:
+        arguments = parser.parse_args()
+    except ArgumentProblem as problem:
+        return refuse(problem, 2)
     if arguments.worker:
         for row in _work(arguments):
             print(json.dumps(row), flush=True)
-        return
+        return 0
     print("exponents    N x D    dtype cores  program        M steps/s           range ours / it")
     for cores in arguments.cores:
         allowed = sorted(os.sched_getaffinity(0))
@@ -72,7 +77,8 @@ def main() -> None:
                     flush=True,
                 )
         if worker.returncode:
-            sys.exit(worker.returncode)
+            return worker.returncode
+    return 0
 
 
 def _positive(text: str) -> int:
@@ -187,4 +193,4 @@ def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Calla
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
