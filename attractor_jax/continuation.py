@@ -126,7 +126,8 @@ def disagree(both_ways: Continuation) -> np.ndarray:
 
     Both must be settled, and of another kind, another period, or with a lambda_1 that differs by more than four
     standard errors and the zero floor; ordered ones also with another size, the root mean square of y, by more than
-    `OTHER_SIZE`. A mirror image (y for -y) is not another attractor here: it has the same numbers.
+    `OTHER_SIZE` and by more than the recurrence test can see: at rest at the origin, y is rounding. A mirror image (y
+    for -y) is not another attractor here: it has the same numbers.
     """
     both = [classify_columns(columns) for columns in (both_ways.forward, both_ways.backward)]
     known = np.logical_and.reduce([of_regimes(table, DECIDED) & table["settled"].to_numpy(bool) for table in both])
@@ -137,7 +138,8 @@ def disagree(both_ways: Continuation) -> np.ndarray:
     other_period = (kinds[0] == "periodic") & (one["period"] != other["period"])
     sizes = [np.hypot(numbers["y_mean"], numbers["y_std"]) for numbers in (one, other)]
     ordered = ~np.logical_or(*[kind == "chaotic" for kind in kinds])
-    other_size = ordered & (np.minimum(*sizes) < (1 - OTHER_SIZE) * np.maximum(*sizes))
+    seen = np.maximum(OTHER_SIZE * np.maximum(*sizes), both[0]["period_tolerance"].to_numpy(float))
+    other_size = ordered & (np.abs(sizes[0] - sizes[1]) > seen)
     # Superstable cells have -inf and no error.
     with np.errstate(invalid="ignore"):
         apart = np.abs(one["lambda_1"] - other["lambda_1"])

@@ -13,7 +13,7 @@ from truths import HARD_CASES, HYSTERESIS, Attractor, HardCase, Hysteresis, Supe
 
 import attractor_jax as aj
 from attractor_jax.dimension import kaplan_yorke
-from attractor_jax.iterate import iterate
+from attractor_jax.iterate import Lift, iterate
 
 TORI = ("torus D=8", "torus D=16")
 COEXISTENCE = ("cycle and curve", "two cycles", "origin and cycle")
@@ -166,9 +166,13 @@ def test_hysteresis(name: str) -> None:
 def onwards(net: aj.DelayNetwork, states: jax.Array, *, steps: int, longest: int) -> tuple[jax.Array, jax.Array]:
     """States (D, lanes) some steps on, and the period of each."""
 
-    def lanes(function):
-        return lambda net, carry: jax.vmap(partial(function, net), in_axes=-1, out_axes=-1)(carry)
+    def side_by_side(function):
+        def lifted(net, carry, **same):
+            return jax.vmap(partial(function, net, **same), in_axes=-1, out_axes=-1)(carry)
 
+        return lifted
+
+    lanes = Lift(side_by_side, side_by_side)
     states = iterate(net, states, steps=steps, lift=lanes)
     return states, aj.find_period(net, states, longest=longest, lift=lanes).period
 

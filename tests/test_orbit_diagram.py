@@ -107,6 +107,13 @@ def test_a_network_has_the_exponents_of_its_own_orbit() -> None:
         assert lambda_1 == pytest.approx(float(own.exponents[0]), abs=1e-9)
 
 
+def test_a_network_at_rest_is_on_one_attractor_both_ways() -> None:
+    # s_critical = 1.2058: the origin attracts, and what is left of the orbits is rounding, of another size each time.
+    found = orbit_density("uniform", "s", np.linspace(1.0, 1.19, 40), at={"N": 4, "D": 4, "seed": 44})
+    assert set(found.table("up")["regime"]) == {"fixed_point"}
+    assert not found.hysteresis(consecutive=1).any()
+
+
 def test_hysteresis_is_found_where_it_is_known_to_be(biased: OrbitDensity) -> None:
     found, values = biased, biased.values
     fold = 2 * 0.1**1.5

@@ -106,7 +106,6 @@ def test_rivals_agree_on_the_largest_exponent(ordered) -> None:
         assert np.abs(found - article).max() < 1e-9, rival.name
 
 
-@needs_lyapax
 def test_lyapax_agrees_to_its_random_start(ordered) -> None:
     weights, gains, s, _, log_ratio = ordered
     numba = RIVALS["numba_loop"].exponents(weights, gains, s, transient=TRANSIENT, steps=STEPS)

@@ -257,12 +257,17 @@ def cell(**columns: Any) -> dict[str, np.ndarray]:
     return {name: np.array([value], object if name == "status" else None) for name, value in row.items()}
 
 
+AT_REST = {"period": 1, "lambda_1": -0.1, "amplitude": 0.0, "amplitude_before": 0.0, "y_mean": 0.0, "y_std": 0.0}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "apart"),
     [
         ({}, {}, False),
         ({}, {"y_mean": -0.1}, False),  # a mirror image
         ({}, {"y_std": 0.51}, False),
+        (AT_REST | {"y_std": 1e-16}, AT_REST | {"y_std": 3e-16}, False),  # rounding about the origin
+        (AT_REST, AT_REST | {"y_mean": 1e-3}, True),
         ({}, {"y_std": 0.6}, True),  # another closed curve: lambda_1 is 0 on both
         ({}, {"period": 7, "lambda_1": -0.1}, True),
         ({"period": 7, "lambda_1": -0.1}, {"period": 14, "lambda_1": -0.1}, True),
