@@ -1,6 +1,6 @@
 """Which cells need more steps? Rounds of measurement: what is decided retires, the rest go on where they stand.
 
-Every round doubles the steps of the cells that are left (see `growth.halve`); nothing is restarted. Cells that are
+Every round doubles the steps of the cells that are left (see `measurement.halve`); nothing is restarted. Cells that are
 left are packed into blocks of one fixed shape in the order of their part, so that a table depends on the plan alone.
 """
 

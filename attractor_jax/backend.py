@@ -25,7 +25,11 @@ def start(config: BackendConfig) -> Sequence[Any]:
     # Each host device has a core of its own; threads inside one operation would only get in each other's way.
     # Vectors as wide as the processor has them; XLA's own choice is 256 bits everywhere.
     flags = os.environ.get("XLA_FLAGS", "")
-    for flag in ("xla_cpu_multi_thread_eigen=false", "xla_cpu_prefer_vector_width=512"):
+    for flag in (
+        "xla_cpu_multi_thread_eigen=false",
+        "xla_cpu_prefer_vector_width=512",
+        "xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000",
+    ):
         if flag.split("=")[0] not in flags:
             flags = f"{flags} --{flag}".strip()
     os.environ["XLA_FLAGS"] = flags

@@ -18,9 +18,10 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import ZERO_FLOOR
-from attractor_jax.growth import Measurement, advance, begin, halve
+from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import Lift, iterate
 from attractor_jax.lyapunov import results
+from attractor_jax.measurement import Measurement, halve
 from attractor_jax.plan import Group
 from attractor_jax.recurrence import Recurrence, find_period, output_range
 from attractor_jax.regimes import MOST_DRIFT
@@ -130,7 +131,7 @@ class BlockMeasurement:
 
         Args:
             before: (G, S), the amplitude after the last round.
-            discard: (G, S), bool, see `growth.halve`.
+            discard: (G, S), bool, see `measurement.halve`.
             repeats: (), a block's length from now on, in blocks of the first round.
         """
         if self._share_nothing(draws, parameters):

@@ -8,54 +8,88 @@ orthonormal: one that takes q out (a downdate; Golub and Van Loan, Matrix Comput
 Rotations only: the frame stays orthonormal to rounding without ever being repaired, where Gram-Schmidt needs D times
 the work and loses the contracting directions when it is not done at every step. What no arithmetic of fixed precision
 can keep are directions that a single step contracts below rounding; `regimes.classify` flags such spectra.
+
+All arrays may have lanes behind the axes of one network. Vectors come first, so that a sweep's turn reads and writes
+what lies together.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from attractor_jax.maps import fold
 
 
-def rotate_frame(frame: Float[Array, "D D"], row: Float[Array, "D"]) -> tuple[Float[Array, "D D"], Float[Array, "D"]]:
-    """The frame after one step of a companion matrix, orthonormal again, and the logarithms of the lengths that were
-    taken out.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Turning:
+    """A frame on its way, and the room that its steps work in: every step overwrites all of it, and none has to clear
+    it.
+    """
+
+    vectors: Float[Array, "D D *lanes"]  # one a row
+    lengths: Float[Array, "D *lanes"]  # that the last step took out
+    staying: Float[Array, "D rows *lanes"]  # the vectors' D - 1 rows that do not leave
+    diagonal: Float[Array, "D *lanes"]
+    slope: Float[Array, "D *lanes"]
+
+
+def begin_turning(frame: Float[Array, "D D *lanes"]) -> Turning:
+    """Room for an orthogonal frame, one tangent vector a column."""
+    vectors = jnp.swapaxes(frame, 0, 1)
+    nothing = jnp.zeros_like(vectors[:, 0])
+    return Turning(vectors, nothing, jnp.zeros_like(vectors[:, 1:]), nothing, nothing)
+
+
+def turn(turning: Turning, row: Float[Array, "D *lanes"]) -> Turning:
+    """The frame after one step of a companion matrix, orthonormal again, in Gram-Schmidt order.
 
     Args:
-        frame: (D, D), orthogonal, one tangent vector a column.
         row: (D,), the first row of the companion matrix.
 
     Returns:
-        The new frame in Gram-Schmidt order, and (D,) logarithms; -inf, and an arbitrary direction, where the matrix is
-        singular.
+        Lengths are 0, and the direction arbitrary, where the matrix is singular.
     """
-    leaving, entering = frame[-1], row @ frame
-    shifted = jnp.concatenate([jnp.zeros_like(frame[:1]), frame[:-1]]).T  # vectors as rows: the sweeps run over them
-    D = leaving.shape[0]
-
-    # tail_i = |q_i|^2 + ... of the columns not yet swept. They are sums of squares: no cancellation, where 1 - (head)
-    # would lose everything.
-    after = jnp.asarray(np.triu(np.ones((D, D)), 1), frame.dtype) @ leaving**2
-    tail, tail_after = jnp.sqrt(after + leaving**2), jnp.sqrt(after)
-    diagonal = jnp.where(tail > 0, tail_after / jnp.where(tail > 0, tail, 1), 1)
-    both = tail * tail_after
-    slope = jnp.where(both > 0, -leaving / jnp.where(both > 0, both, 1), 0)
+    vectors = turning.vectors
+    D = vectors.shape[0]
+    entering, leaving = fold(jnp.add, jnp.swapaxes(vectors, 0, 1) * row[:, None]), vectors[:, -1]
 
     # First sweep, last column first: the orthonormal frame of the rows that stay, and its triangular factor with this
-    # diagonal, and slope_i q_j to the right of it.
-    def take_out(rest: Array, column: tuple[Array, ...]) -> tuple[Array, Array]:
-        vector, diagonal, slope, leaving = column
-        return rest + leaving * vector, diagonal * vector + slope * rest
+    # diagonal, and slope_i q_j to the right of it. |tail|^2 = |q_i|^2 + ... of the columns swept is a sum of squares:
+    # no cancellation, where 1 - (head) would lose everything.
+    def take_out(turns: Int[Array, ""], carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        i = D - 1 - turns
+        rest, square, staying, diagonals, slopes = carry
+        vector, q = _at(vectors, i)[:-1], _at(leaving, i)
+        square_after, square = square, square + q * q
+        tail, tail_after = jnp.sqrt(square), jnp.sqrt(square_after)
+        diagonal = jnp.where(tail > 0, tail_after / jnp.where(tail > 0, tail, 1), 1)
+        both = tail * tail_after
+        slope = jnp.where(both > 0, -q / jnp.where(both > 0, both, 1), 0)
+        return (
+            rest + q * vector,
+            square,
+            _put(staying, i, diagonal * vector + slope * rest),
+            _put(diagonals, i, diagonal),
+            _put(slopes, i, slope),
+        )
 
-    _, staying = jax.lax.scan(take_out, jnp.zeros_like(row), (shifted, diagonal, slope, leaving), reverse=True)
+    nothing, none = jnp.zeros_like(turning.staying[0]), jnp.zeros_like(row[0])
+    carry = (nothing, none, turning.staying, turning.diagonal, turning.slope)
+    _, _, staying, diagonals, slopes = jax.lax.fori_loop(0, D, take_out, carry)
 
-    # The rotations of the second sweep. What is left of p at column j is always u p_j + w q_j: two numbers instead of
-    # a triangle.
-    def angle(left: tuple[Array, Array], column: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
-        u, w = left
-        diagonal, slope, entering, leaving = column
-        remains = u * entering + w * leaving
+    # Second sweep, first column first: the new row is rotated into the columns. What is left of p at column j is always
+    # u p_j + w q_j: two numbers instead of a triangle. The vector that brings the new row in begins as its unit vector
+    # alone, and what is left of that is u as well.
+    def put_in(i: Int[Array, ""], carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        extra, u, w, vectors, lengths = carry
+        diagonal = _at(diagonals, i)
+        remains = u * _at(entering, i) + w * _at(leaving, i)
         # Scaled before they are squared: saturated units leave rows of 1e-200.
         largest = jnp.maximum(diagonal, jnp.abs(remains))
         singular = largest == 0
@@ -63,17 +97,36 @@ def rotate_frame(frame: Float[Array, "D D"], row: Float[Array, "D"]) -> tuple[Fl
         cosine, sine = diagonal / scale, jnp.where(singular, 1, remains / scale)
         relative = jnp.sqrt(cosine * cosine + sine * sine)
         cosine, sine, length = cosine / relative, sine / relative, largest * relative
-        return (cosine * u, cosine * w - sine * slope), (cosine, sine, length)
+        vector = _at(staying, i)
+        # Not one write of both put together: XLA computes a concatenation in scalars.
+        vectors = _put_rows(vectors, i, 0, (sine * u)[None])
+        vectors = _put_rows(vectors, i, 1, cosine * vector + sine * extra)
+        return (
+            cosine * extra - sine * vector,
+            cosine * u,
+            cosine * w - sine * _at(slopes, i),
+            vectors,
+            _put(lengths, i, length),
+        )
 
     one = jnp.ones_like(row[0])
-    _, (cosine, sine, length) = jax.lax.scan(angle, (one, one - one), (diagonal, slope, entering, leaving))
+    *_, vectors, lengths = jax.lax.fori_loop(0, D, put_in, (nothing, one, none, vectors, turning.lengths))
+    return Turning(vectors, lengths, staying, diagonals, slopes)
 
-    # Second sweep, first column first: the new row, which so far is a frame vector of its own, is rotated into the
-    # columns.
-    def put_in(extra: Array, column: tuple[Array, ...]) -> tuple[Array, Array]:
-        vector, cosine, sine = column
-        return cosine * extra - sine * vector, cosine * vector + sine * extra
 
-    newest = jnp.zeros_like(row).at[0].set(1)
-    _, rotated = jax.lax.scan(put_in, newest, (staying, cosine, sine))
-    return rotated.T, jnp.log(length)
+def frame_of(turning: Turning) -> Float[Array, "D D *lanes"]:
+    """The frame, one tangent vector a column."""
+    return jnp.swapaxes(turning.vectors, 0, 1)
+
+
+def _at(array: Array, i: Any) -> Array:
+    return jax.lax.dynamic_index_in_dim(array, i, keepdims=False)
+
+
+def _put(array: Array, i: Any, value: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(array, value, i, 0)
+
+
+def _put_rows(vectors: Array, i: Any, first: int, rows: Array) -> Array:
+    """The i-th vector's rows from `first` on."""
+    return jax.lax.dynamic_update_slice(vectors, rows[None], (i, first, *[0] * (rows.ndim - 1)))

@@ -255,7 +255,7 @@ class _Waiting:
 
     Attributes:
         rows: (waiting,), their rows among the columns.
-        discard: (waiting,), bool, see `growth.halve`.
+        discard: (waiting,), bool, see `measurement.halve`.
         carry: a `Measurement` with the cells on the first axis of its leaves.
     """
 

@@ -1,65 +1,25 @@
 """How much does a frame of tangent vectors grow along an orbit? The sums from which Lyapunov exponents are made.
 
 A frame of k tangent vectors travels with the orbit and is made orthonormal again every few steps; the logarithms of
-the lengths that it loses there are summed by block (Benettin et al. 1980, Shimada and Nagashima 1979). State, frame,
-running sums and step counter are one pytree, `Measurement`, with `begin` and `advance`: it can stop after any block and
-go on to the same bits. To go on for longer, `halve` joins its blocks in pairs: a measurement that doubles keeps its
-number of blocks, and its memory.
+the lengths that it loses there are summed by block (Benettin et al. 1980, Shimada and Nagashima 1979). With `begin` and
+`advance` a `Measurement` can stop after any block and go on to the same bits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from attractor_jax.iterate import Lift, in_stretches, repeat, single
-from attractor_jax.maps import fold, stretch
+from attractor_jax.interval import gram_schmidt_interval, rotated_interval
+from attractor_jax.iterate import Lift, repeat, single
+from attractor_jax.measurement import Measurement
 from attractor_jax.measures import Measure
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Measurement:
-    """All that one network carries through a measurement, or many of them with their lanes on the last axis."""
-
-    state: Float[Array, "D *lanes"]
-    frame: Float[Array, "D k *lanes"]
-    growth: Float[Array, "k *lanes"]  # logarithms summed since the current block began
-    block_growth: Float[Array, "blocks k *lanes"]  # the same sums of the finished blocks
-    log_determinant: Float[Array, "*lanes"]  # ln|det J| summed since the current block began
-    block_log_determinant: Float[Array, "blocks *lanes"]
-    smallest_determinant: Float[Array, "*lanes"]  # |det J| of a single step
-    observations: dict[str, Any]
-    observed: Int[Array, "*lanes"]  # steps that the observations have seen
-    discarded: Int[Array, "*lanes"]  # leading blocks that do not count: the orbit had not settled in them
-    step: Int[Array, "*lanes"]
-
-
-def orthonormalise(frame: Float[Array, "D k *lanes"]) -> tuple[Float[Array, "D k *lanes"], Float[Array, "k *lanes"]]:
-    """Modified Gram-Schmidt: an orthonormal frame with the same flag, and the logarithms of the lengths that were
-    taken out.
-
-    Lengths are scaled by the largest entry before they are squared: in float32, 16 contracting steps are enough to
-    underflow a square. A vector of length zero stays zero, with logarithm -inf. The result depends on the one frame
-    alone, not on those beside it in a batch.
-    """
-    units, logarithms = [], []
-    for _ in range(frame.shape[1]):
-        vector, frame = frame[:, 0], frame[:, 1:]
-        largest = fold(jnp.maximum, jnp.abs(vector))
-        scaled = vector * jnp.where(largest > 0, 1 / largest, 0)
-        length = jnp.sqrt(fold(jnp.add, scaled * scaled))
-        unit = scaled * jnp.where(length > 0, 1 / length, 0)
-        frame = frame - unit[:, None] * fold(jnp.add, unit[:, None] * frame)
-        units.append(unit)
-        logarithms.append(jnp.log(largest * length))
-    return jnp.stack(units, axis=1), jnp.stack(logarithms)
 
 
 def first_frame(D: int, k: int, dtype: Any) -> Float[np.ndarray, "D k"]:
@@ -143,7 +103,7 @@ def advance(
     Args:
         repeats: (), an integer that may be unknown when the program is compiled: each block is that many times
             `block_steps` long. Once if None.
-        rotates: the frame is whole, and the map's `orthonormal_tangent` keeps it orthonormal.
+        rotates: the frame is whole, and the map knows its `companion` matrix.
     """
 
     def close(_: Any, m: Measurement) -> Measurement:
@@ -175,50 +135,6 @@ def advance(
     return repeat(one_block, map_, measurement, times=blocks)
 
 
-def halve(
-    map_: Any, measurement: Measurement, discard: Bool[Array, ""], *, measures: tuple[Measure, ...] = ()
-) -> Measurement:
-    """A full measurement of one network with its blocks joined in pairs, so that the late half of them is free for as
-    many steps again.
-
-    Args:
-        discard: (), the early half of the blocks no longer counts, and the observations begin anew: the orbit had not
-            settled when it was measured. Joined blocks count only if both did.
-    """
-    blocks, k = measurement.block_growth.shape
-
-    def join(sums: Array) -> Array:
-        pairs = jnp.sum(sums.reshape(blocks // 2, 2, *sums.shape[1:]), axis=1)
-        return jnp.concatenate([pairs, jnp.zeros_like(pairs)])
-
-    discarded = jnp.where(discard, blocks // 2, measurement.discarded)
-    fresh = {measure.name: measure.init(map_, measurement.state) for measure in measures}
-    return replace(
-        measurement,
-        block_growth=join(measurement.block_growth),
-        block_log_determinant=join(measurement.block_log_determinant),
-        smallest_determinant=jnp.where(discard, jnp.inf, measurement.smallest_determinant),
-        observations=jax.tree.map(lambda new, old: jnp.where(discard, new, old), fresh, measurement.observations),
-        observed=jnp.where(discard, 0, measurement.observed),
-        discarded=(discarded + 1) // 2,
-    )
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Interval:
-    """What changes from one orthonormalisation to the next.
-
-    The determinants are multiplied, and one logarithm taken of the product: its exponent is kept apart, lest it leave
-    the floating-point numbers.
-    """
-
-    register: Float[Array, "D k+1 *lanes"]  # state and frame side by side
-    product: Float[Array, "*lanes"]
-    exponent: Int[Array, "*lanes"]
-    smallest: Float[Array, "*lanes"]
-
-
 def _steps(
     map_: Any,
     measurement: Any,
@@ -230,87 +146,7 @@ def _steps(
     lift: Lift,
 ) -> Any:
     """`steps` steps, the frame made orthonormal after every `renormalise_every` of them and after the last."""
-
-    def rotate(map_: Any, m: Measurement) -> Measurement:
-        state, frame, logarithms, determinant = map_.orthonormal_tangent(m.state, m.frame)
-        size = jnp.abs(determinant)
-        return replace(
-            m,
-            state=state,
-            frame=frame,
-            growth=m.growth + logarithms,
-            log_determinant=m.log_determinant + jnp.log(size),
-            smallest_determinant=jnp.minimum(m.smallest_determinant, size),
-            observations=_observed(measures, map_, m.observations, [state]),
-            observed=m.observed + 1,
-            step=m.step + 1,
-        )
-
-    def begin_interval(_: Any, m: Measurement) -> _Interval:
-        one = jnp.ones_like(m.smallest_determinant)
-        register = jnp.concatenate([m.state[:, None], m.frame], axis=1)
-        return _Interval(register, one, jnp.zeros_like(one, jnp.int32), m.smallest_determinant)
-
-    def advance_interval(map_: Any, i: _Interval, *, length: int) -> tuple[_Interval, list[Array]]:
-        states, register, determinants = stretch(map_, i.register, length)
-        product, exponent, smallest = i.product, i.exponent, i.smallest
-        for t in range(length):
-            size = jnp.abs(determinants[t])
-            smallest = jnp.minimum(smallest, size)
-            mantissa, power = _split(size)
-            product, exponent = product * mantissa, exponent + power
-        return _Interval(register, product, exponent, smallest), states
-
-    def end_interval(_: Any, m: Measurement, i: _Interval, *, length: int) -> Measurement:
-        frame, logarithms = orthonormalise(i.register[:, 1:])
-        return replace(
-            m,
-            state=i.register[:, 0],
-            frame=frame,
-            growth=m.growth + logarithms,
-            log_determinant=m.log_determinant + (jnp.log(i.product) + i.exponent * np.log(2)),
-            smallest_determinant=i.smallest,
-            observed=m.observed + length,
-            step=m.step + length,
-        )
-
-    def observe(map_: Any, observations: dict[str, Any], states: list[Array]) -> Any:
-        return _observed(measures, map_, observations, states)
-
-    def further(map_: Any, carry: tuple[Any, Any], *, length: int) -> tuple[Any, Any]:
-        i, states = lift.wide(advance_interval)(map_, carry[0], length=length)
-        return i, lift(observe)(map_, carry[1], states)
-
-    def interval(map_: Any, m: Any, *, length: int) -> Any:
-        if rotates:
-            return repeat(lift(rotate), map_, m, times=length, unroll=4)
-        i, observations = in_stretches(
-            further, map_, (lift.wide(begin_interval)(map_, m), m.observations), steps=length
-        )
-        return replace(lift.wide(end_interval)(map_, m, i, length=length), observations=observations)
-
+    one = partial(rotated_interval if rotates else gram_schmidt_interval, measures=measures, lift=lift)
     whole, rest = divmod(steps, renormalise_every)
-    measurement = repeat(partial(interval, length=renormalise_every), map_, measurement, times=whole)
-    return interval(map_, measurement, length=rest) if rest else measurement
-
-
-def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, Any], states: list[Array]) -> Any:
-    """The observations after these states."""
-    for state in states:
-        observations = {x.name: x.step(observations[x.name], map_, state) for x in measures}
-    return observations
-
-
-def _split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
-    """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
-    (x, 0).
-    """
-    info = jnp.finfo(x.dtype)
-    integer = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
-    bits = jax.lax.bitcast_convert_type(x, integer)
-    power = bits >> info.nmant
-    one = (1 - info.minexp) << info.nmant
-    mantissa = jax.lax.bitcast_convert_type((bits & ((1 << info.nmant) - 1)) | one, x.dtype)
-    regular = (power > 0) & (power < 2 * (1 - info.minexp) + 1)
-    exponent = jnp.where(regular, power - (1 - info.minexp), 0).astype(jnp.int32)
-    return jnp.where(regular, mantissa, x), exponent
+    measurement = repeat(partial(one, length=renormalise_every), map_, measurement, times=whole)
+    return one(map_, measurement, length=rest) if rest else measurement

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, ZERO_FLOOR, default_renormalise_every
-from attractor_jax.growth import Measurement, advance, begin
+from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import iterate
 from attractor_jax.maps import Map, as_pytree
+from attractor_jax.measurement import Measurement
 
 
 @jax.tree_util.register_dataclass
@@ -169,7 +170,7 @@ def lyapunov_exponents(
         raise ValueError(f"`steps` must be a positive multiple of `blocks` = {blocks}, got {steps}")
     if transient < 0 or align < 0:
         raise ValueError(f"`transient` and `align` must be >= 0, got {transient} and {align}")
-    rotates = hasattr(map_, "orthonormal_tangent") and k == D
+    rotates = hasattr(map_, "companion") and k == D
     every = default_renormalise_every(k, D, rotates) if renormalise_every is None else renormalise_every
     if every < 1:
         raise ValueError(f"`renormalise_every` must be at least 1, got {every}")

@@ -7,8 +7,8 @@ A map is any callable `state -> state` on arrays of shape (D,). Four things more
   Jacobian is applied by `jax.jvp`.
 * `entries(register, steps)`: what enters a shift register in several steps, of the state and of tangent vectors at
   once. See `networks.DelayNetwork.entries`.
-* `orthonormal_tangent(state, frame) -> (state, frame, logarithms, determinant)`: the same for a whole frame (k = D),
-  made orthonormal again in the step, where the map knows a cheaper or more accurate way than Gram-Schmidt.
+* `companion(state) -> (state, row)`: next state and first row of the Jacobian, where the state is a shift register and
+  all else in the Jacobian the shift. A whole frame (k = D) is then kept orthonormal by rotations (companion.py).
 * `nonsingular`: true where the derivative can vanish by underflow only. It tells an underflow from a superstable orbit.
 """
 

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from attractor_jax.activation import tanh_and_slope
-from attractor_jax.companion import rotate_frame
 from attractor_jax.draws import article_draw, gaussian_draw, initial_history
 from attractor_jax.maps import check_dtype
 
@@ -110,17 +109,16 @@ class DelayNetwork:
         entries, determinants = self.entries(jnp.concatenate([state[:, None], frame], axis=1), 1)
         return _shift(state, entries[0, 0]), _shift(frame, entries[0, 1:]), determinants[0]
 
-    def orthonormal_tangent(
-        self, state: Float[Array, "D"], frame: Float[Array, "D D"]
-    ) -> tuple[Float[Array, "D"], Float[Array, "D D"], Float[Array, "D"], Float[Array, ""]]:
-        """Next state, orthonormal frame, logarithms of its lengths and determinant, for a whole frame, at a cost of
-        O(N D + D^2).
-        """
+    def companion(self, state: Float[Array, "D *lanes"]) -> tuple[Float[Array, "D *lanes"], Float[Array, "D *lanes"]]:
+        """Next state, and the first row of the Jacobian."""
         delays = self.delays()
-        x, slope = tanh_and_slope(self.drive(delays @ state))
-        row = self.s * ((self.gains * slope) @ delays)
-        frame, logarithms = rotate_frame(frame, row)
-        return _shift(state, self.output(x)), frame, logarithms, row[-1]
+        x, slope = tanh_and_slope(self.drive(_reach(delays, state[:, None], 1)[0][:, 0]))
+        pull = self.s * self.gains * slope
+        if delays.ndim == 3 and delays.shape[2] == 1:
+            row = jnp.tensordot(delays[..., 0], pull, (0, 0))
+        else:
+            row = jnp.sum(delays * pull[:, None], axis=0)
+        return _shift(state, self.output(x)), row
 
     def initial_state(self, replicate: int = 0) -> Float[Array, "D"]:
         """The article's start (replicate 0) or a random history drawn from (replicate, seed)."""

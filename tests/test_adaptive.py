@@ -18,8 +18,9 @@ from test_sweep import engine_of, table_of
 import attractor_jax as aj
 from attractor_jax.adaptive import judge
 from attractor_jax.config import MeasureConfig
-from attractor_jax.growth import advance, begin, halve
+from attractor_jax.growth import advance, begin
 from attractor_jax.lyapunov import results
+from attractor_jax.measurement import halve
 from attractor_jax.measures.output import OutputStatistics
 from attractor_jax.systems import REGISTRY, Axis, System
 

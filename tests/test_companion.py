@@ -7,13 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from attractor_jax.companion import rotate_frame
+from attractor_jax.companion import begin_turning, frame_of, turn
+
+
+def rotate_frame(frame: jax.Array, row: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The frame after one step, and the logarithms of the lengths that were taken out."""
+    turned = turn(begin_turning(frame), row)
+    return frame_of(turned), jnp.log(turned.lengths)
+
 
 rotate = jax.jit(rotate_frame)
 
 
 def companion(row: np.ndarray) -> np.ndarray:
-    """The matrix that `rotate_frame` never builds."""
+    """The matrix that `turn` never builds."""
     return np.vstack([row, np.eye(len(row))[:-1]])
 
 

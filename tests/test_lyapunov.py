@@ -16,7 +16,8 @@ import pytest
 from truths import HENON_SUM, LOGISTIC_2_CYCLE, LOGISTIC_CHAOS, LOGISTIC_FIXED
 
 import attractor_jax as aj
-from attractor_jax.growth import _split, advance, begin, first_frame, orthonormalise
+from attractor_jax.growth import advance, begin, first_frame
+from attractor_jax.interval import _split, orthonormalise
 from attractor_jax.lyapunov import results
 from attractor_jax.measures import get
 

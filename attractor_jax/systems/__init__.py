@@ -63,7 +63,7 @@ class System:
         draw_axes: axes that `draw` reads. Cells that agree in them share one draw.
         parameters: swept axes that `build` reads, as arrays.
         columns: closed-form columns that `closed_form` fills.
-        rotates: its maps have `orthonormal_tangent`.
+        rotates: its maps know their `companion` matrix.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
     """
 
