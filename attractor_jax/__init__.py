@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attractor_jax.backend import tune_cpu
     from attractor_jax.branches import OrbitDensity
     from attractor_jax.density import orbit_density
     from attractor_jax.fixed_points import loss_of_stability
@@ -47,6 +48,7 @@ _HOME = {
     "s_critical": "stability",
     "TableError": "store",
     "read_run": "store",
+    "tune_cpu": "backend",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "phase_table",
     "read_run",
     "s_critical",
+    "tune_cpu",
 ]
 
 __version__ = version("attractor_jax")

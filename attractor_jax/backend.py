@@ -15,6 +15,27 @@ from attractor_jax.config import BackendConfig, ConfigError
 # Enough for a second's work of any processor; more would only fill its caches.
 CPU_MEMORY = 2.0**30
 
+# Each host device has a core of its own: threads inside one operation would only get in each other's way. Vectors as
+# wide as the processor has them, where XLA takes 256 bits everywhere. And loops over the vectors of a frame compiled to
+# one function each, whatever they carry up to this many bytes: where every kernel in them is started by itself, that
+# takes ten times as long as its work.
+CPU_FLAGS = (
+    "xla_cpu_multi_thread_eigen=false",
+    "xla_cpu_prefer_vector_width=512",
+    "xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000",
+)
+
+
+def tune_cpu() -> None:
+    """Have XLA compile loops over small arrays well on CPUs: all exponents of one network take a tenth of the time.
+
+    Sweeps do this themselves. In a program of your own, call it before JAX computes anything: afterwards it has no
+    effect. Flags that the environment variable XLA_FLAGS sets already stay as they are.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    missing = [f"--{flag}" for flag in CPU_FLAGS if flag.split("=")[0] not in flags]
+    os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *missing])
+
 
 def start(config: BackendConfig) -> Sequence[Any]:
     """Set JAX up for a sweep and give the devices to use: all GPUs, or one host device per core.
@@ -22,17 +43,7 @@ def start(config: BackendConfig) -> Sequence[Any]:
     Raises:
         ConfigError: more devices asked for than there are.
     """
-    # Each host device has a core of its own; threads inside one operation would only get in each other's way.
-    # Vectors as wide as the processor has them; XLA's own choice is 256 bits everywhere.
-    flags = os.environ.get("XLA_FLAGS", "")
-    for flag in (
-        "xla_cpu_multi_thread_eigen=false",
-        "xla_cpu_prefer_vector_width=512",
-        "xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000",
-    ):
-        if flag.split("=")[0] not in flags:
-            flags = f"{flags} --{flag}".strip()
-    os.environ["XLA_FLAGS"] = flags
+    tune_cpu()
     import jax
 
     jax.config.update("jax_enable_x64", True)

@@ -20,7 +20,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 # Steps of the reference network in one batch of a CPU device: about a second of work, so that the progress bar moves.
-CPU_BATCH_STEPS = 20e6
+CPU_BATCH_STEPS = 60e6
 
 
 @dataclass(frozen=True)

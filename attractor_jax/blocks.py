@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
@@ -30,6 +31,9 @@ from attractor_jax.systems import System
 # Largest draws, and most dimensions, of cells that share nothing but are lanes all the same. Measured on CPU: below,
 # this is two to four times as fast as a product for each; above, XLA takes the long sums apart again.
 MOST_OWN_NUMBERS, MOST_OWN_DIMENSIONS = 160, 32
+# Where a whole frame is rotated, the draws matter less beside it: up to so many numbers for each of the frame's. With
+# fewer than FULL_LANES side by side the rotations are not vectorised, and take as long as with all.
+MOST_OWN_SHARE, FULL_LANES = 4, 64
 
 # Blocks below which their scatter says too little about when an orbit settled.
 FEWEST_TO_SETTLE = 8
@@ -66,14 +70,28 @@ def lanes_last(system: System, *, own: bool = False) -> Lift:
     return Lift(one, wide if system.wide else one)
 
 
-def _turned(tree: Any) -> Any:
-    """The arrays of a block with its draws as lanes and its lanes as draws."""
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, -1), tree)
+def _as_lanes(tree: Any) -> Any:
+    """The arrays (G, ..., S) of a block with all its cells as lanes of one draw: (1, ..., G S)."""
+
+    def flat(leaf: Array) -> Array:
+        together = jnp.moveaxis(leaf, 0, -2)
+        return together.reshape(1, *together.shape[:-2], -1)
+
+    return jax.tree.map(flat, tree)
 
 
-def _with_lanes(draws: dict[str, Any]) -> dict[str, Any]:
+def _as_draws(tree: Any, G: int) -> Any:
+    """The inverse of `_as_lanes`."""
+
+    def apart(leaf: Array) -> Array:
+        return jnp.moveaxis(leaf[0].reshape(*leaf.shape[1:-1], G, -1), -2, 0)
+
+    return jax.tree.map(apart, tree)
+
+
+def _with_lanes(draws: dict[str, Any], S: int = 1) -> dict[str, Any]:
     """Draws with the lane axis that they have where each lane has a draw of its own."""
-    return {name: values[..., None] for name, values in draws.items()}
+    return {name: jnp.broadcast_to(values[..., None], (*values.shape, S)) for name, values in draws.items()}
 
 
 @jax.tree_util.register_dataclass
@@ -111,9 +129,9 @@ class BlockMeasurement:
 
     def first(self, draws: Any, parameters: Any, states: Any) -> Measured:
         """Transient, alignment, and the first `measure.steps` steps."""
-        if self._share_nothing(draws, parameters):
-            own = replace(self, own=True)
-            return _turned(own.first(*_turned((_with_lanes(draws), parameters, states))))
+        if self._better_apart(draws, parameters):
+            own, (G, _, S) = replace(self, own=True), states.shape
+            return _as_draws(own.first(*_as_lanes((_with_lanes(draws, S), parameters, states))), G)
         problem, lift, measure = (draws, parameters), self._lift, self.measure
         watched = min(measure.longest_period, measure.transient)
         states = iterate(problem, states, steps=measure.transient - watched, lift=lift)
@@ -134,9 +152,10 @@ class BlockMeasurement:
             discard: (G, S), bool, see `measurement.halve`.
             repeats: (), a block's length from now on, in blocks of the first round.
         """
-        if self._share_nothing(draws, parameters):
-            own, turned = replace(self, own=True), _turned((_with_lanes(draws), parameters, carry, before, discard))
-            return _turned(own.further(*turned, repeats=repeats))
+        if self._better_apart(draws, parameters):
+            own, (G, S) = replace(self, own=True), before.shape
+            lanes = _as_lanes((_with_lanes(draws, S), parameters, carry, before, discard))
+            return _as_draws(own.further(*lanes, repeats=repeats), G)
         problem = (draws, parameters)
         carry = self._lift(partial(halve, measures=self._observers))(problem, carry, discard)
         half = {"blocks": self.measure.blocks // 2, "block_steps": self.block_steps, "repeats": repeats}
@@ -221,12 +240,15 @@ class BlockMeasurement:
     def _lift(self) -> Lift:
         return lanes_last(self.system, own=self.own)
 
-    def _share_nothing(self, draws: Any, parameters: Any) -> bool:
-        """Has every draw a single lane, and had they better be lanes themselves?"""
-        numbers = sum(leaf[0].size for leaf in draws.values())
-        small = numbers <= MOST_OWN_NUMBERS and self.group.dimension <= MOST_OWN_DIMENSIONS
-        alone = all(leaf.shape[1] == 1 for leaf in parameters.values())
-        return self.system.wide and not self.own and small and alone
+    def _better_apart(self, draws: Any, parameters: Any) -> bool:
+        """Had the cells better be lanes that share nothing?"""
+        numbers, D = sum(leaf[0].size for leaf in draws.values()), self.group.dimension
+        lanes = max((leaf.shape[1] for leaf in parameters.values()), default=1)
+        if not self.system.wide or self.own:
+            return False
+        if self.group.rotates:
+            return lanes < FULL_LANES and numbers <= MOST_OWN_SHARE * D * D
+        return lanes == 1 and numbers <= MOST_OWN_NUMBERS and D <= MOST_OWN_DIMENSIONS
 
     @property
     def _observers(self) -> tuple[measures.Measure, ...]:
@@ -236,7 +258,7 @@ class BlockMeasurement:
     def _frame(self) -> dict[str, Any]:
         return {
             "renormalise_every": self.group.renormalise_every,
-            "rotates": self.system.rotates and self.group.k == self.group.dimension,
+            "rotates": self.group.rotates,
             "measures": self._observers,
             "lift": self._lift,
         }

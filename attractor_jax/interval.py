@@ -139,17 +139,29 @@ def orthonormalise(frame: Float[Array, "D k *lanes"]) -> tuple[Float[Array, "D k
     underflow a square. A vector of length zero stays zero, with logarithm -inf. The result depends on the one frame
     alone, not on those beside it in a batch.
     """
-    units, logarithms = [], []
-    for _ in range(frame.shape[1]):
-        vector, frame = frame[:, 0], frame[:, 1:]
+    vectors = jnp.swapaxes(frame, 0, 1)
+
+    # Loops, not Python's: XLA compiles small ones to one function, where it would repeat sums of what is written out.
+    def take_out_earlier(i: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        vectors, lengths = carry
+
+        def take_out(j: Int[Array, ""], vector: Array) -> Array:
+            unit = jax.lax.dynamic_index_in_dim(vectors, j, keepdims=False)
+            return vector - unit * fold(jnp.add, unit * vector)
+
+        vector = jax.lax.fori_loop(0, i, take_out, jax.lax.dynamic_index_in_dim(vectors, i, keepdims=False))
         largest = fold(jnp.maximum, jnp.abs(vector))
         scaled = vector * jnp.where(largest > 0, 1 / largest, 0)
         length = jnp.sqrt(fold(jnp.add, scaled * scaled))
         unit = scaled * jnp.where(length > 0, 1 / length, 0)
-        frame = frame - unit[:, None] * fold(jnp.add, unit[:, None] * frame)
-        units.append(unit)
-        logarithms.append(jnp.log(largest * length))
-    return jnp.stack(units, axis=1), jnp.stack(logarithms)
+        return (
+            jax.lax.dynamic_update_index_in_dim(vectors, unit, i, 0),
+            jax.lax.dynamic_update_index_in_dim(lengths, largest * length, i, 0),
+        )
+
+    carry = (vectors, jnp.zeros_like(vectors[:, 0]))
+    vectors, lengths = jax.lax.fori_loop(0, vectors.shape[0], take_out_earlier, carry)
+    return jnp.swapaxes(vectors, 0, 1), jnp.log(lengths)
 
 
 @jax.tree_util.register_dataclass

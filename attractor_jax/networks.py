@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from attractor_jax.activation import tanh_and_slope
 from attractor_jax.draws import article_draw, gaussian_draw, initial_history
-from attractor_jax.maps import check_dtype
+from attractor_jax.maps import check_dtype, fold
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class DelayNetwork:
         if delays.ndim == 3 and delays.shape[2] == 1:
             row = jnp.tensordot(delays[..., 0], pull, (0, 0))
         else:
-            row = jnp.sum(delays * pull[:, None], axis=0)
+            row = fold(jnp.add, delays * pull[:, None])
         return _shift(state, self.output(x)), row
 
     def initial_state(self, replicate: int = 0) -> Float[Array, "D"]:

@@ -26,7 +26,7 @@ from attractor_jax.systems import System, get
 
 # Raised whenever CHANGELOG.md says that a number of the tables changes, or a column. The default thresholds of
 # `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4
 
 # Numbers in the states and tangent vectors of a block. Measured on CPU: twice as many halve the throughput, since XLA
 # cuts such large loops up for threads that are not there.
@@ -35,6 +35,9 @@ FEWEST_IN_BLOCK, MOST_IN_BLOCK = 64, 512
 # A shape with few cells is still cut into so many blocks, if they do not become too small: devices share whole blocks.
 FEWEST_BLOCKS = 8
 MOST_LANES = 64
+# Cells in a block where a whole frame is rotated. Measured on CPU: with fewer its loops are not vectorised and take as
+# long as with 64; with more the frames leave the caches.
+ROTATED_BLOCK = 64
 # Cells in a block of cells that share nothing. Measured on CPU: 90 % (80 % with several exponents) of the throughput of
 # the largest blocks, and a last straggler is not slowed by many empty places beside it.
 OWN_BLOCK_OF_ONE, OWN_BLOCK_OF_SEVERAL = 32, 16
@@ -45,7 +48,7 @@ RECKONED_ROUNDS = 4
 # Operations of one step of the reference network (N = 4, D = 16, one tangent vector): the unit of cost, and how many
 # of those units a CPU core does in a second.
 REFERENCE_OPERATIONS = 360.0
-REFERENCE_RATE = {"float64": 20e6, "float32": 25e6}
+REFERENCE_RATE = {"float64": 60e6, "float32": 110e6}
 COMPILE_SECONDS = 3.0
 
 
@@ -61,6 +64,7 @@ class Group:
         n_values: values of the last axis, which run fastest among the lanes: the cells of one network.
         block_shape: draws and lanes in a block.
         k: exponents measured.
+        rotates: a whole frame of a shift register, kept orthonormal by rotations.
         renormalise_every: steps between orthonormalisations.
         cost: of one cell, in steps of the reference network.
         blocks_per_part: whole blocks in one file.
@@ -77,6 +81,7 @@ class Group:
     block_shape: tuple[int, int]
     dimension: int
     k: int
+    rotates: bool
     renormalise_every: int
     cost: float
     blocks_per_part: int
@@ -101,7 +106,8 @@ class Group:
     @property
     def own_block(self) -> int:
         """Cells in a block of cells that share nothing."""
-        return min(OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL, self.n_cells)
+        block = ROTATED_BLOCK if self.rotates else OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL
+        return min(block, self.n_cells)
 
 
 @dataclass(frozen=True)
@@ -403,17 +409,10 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
     every = measure.renormalise_every
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
-    n_cells = shape.n_draws * shape.n_lanes
-    in_block = min(BLOCK_NUMBERS // (D * (k + 1)), n_cells // FEWEST_BLOCKS)
-    in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
-    # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
-    most_lanes = max(MOST_LANES, in_block // shape.n_draws)
-    chunks = -(-shape.n_lanes // most_lanes)
-    lanes = -(-shape.n_lanes // chunks)
-    if refine or config.transitions is not None:  # what is found along a network needs all of it in one part
-        lanes = -(-lanes // shape.n_values) * shape.n_values
-    draws = min(shape.n_draws, max(1, in_block // lanes))
-    cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=system.rotates and k == D)
+    rotates = system.rotates and k == D
+    whole = bool(refine) or config.transitions is not None  # what is found along a network needs all of it in one part
+    draws, lanes = _rotated_block(shape) if rotates and not whole else _block_shape(shape, D * (k + 1), whole=whole)
+    cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=rotates)
     cost *= _times_measured(config, refine, shape.n_values)
     return Group(
         **vars(shape),
@@ -421,6 +420,7 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
         block_shape=(draws, lanes),
         dimension=D,
         k=k,
+        rotates=rotates,
         renormalise_every=every,
         cost=cost,
         blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
@@ -428,12 +428,34 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
     )
 
 
+def _block_shape(shape: _Shape, numbers: int, *, whole: bool) -> tuple[int, int]:
+    """Draws and lanes of the blocks for cells of so many numbers, networks kept whole if asked to."""
+    in_block = min(BLOCK_NUMBERS // numbers, shape.n_draws * shape.n_lanes // FEWEST_BLOCKS)
+    in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
+    # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
+    most_lanes = max(MOST_LANES, in_block // shape.n_draws)
+    chunks = -(-shape.n_lanes // most_lanes)
+    lanes = -(-shape.n_lanes // chunks)
+    if whole:
+        lanes = -(-lanes // shape.n_values) * shape.n_values
+    return min(shape.n_draws, max(1, in_block // lanes)), lanes
+
+
+def _rotated_block(shape: _Shape) -> tuple[int, int]:
+    """Draws and lanes of the fewest blocks of ROTATED_BLOCK cells, with as many lanes to a draw as that allows."""
+
+    def blocks(lanes: int) -> int:
+        return -(-shape.n_lanes // lanes) * -(-shape.n_draws // (ROTATED_BLOCK // lanes))
+
+    lanes = min((ROTATED_BLOCK >> i for i in range(ROTATED_BLOCK.bit_length())), key=blocks)
+    return min(shape.n_draws, ROTATED_BLOCK // lanes), min(shape.n_lanes, lanes)
+
+
 def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig, *, rotates: bool) -> float:
     """Cost of one cell in steps of the reference network, tangent vector included."""
-    # Measured on CPU, in units of the operations of a matrix product: short loops over columns are ten times slower
-    # than it.
-    gram_schmidt = 30.0 * D * k * k / every + 30.0 * k / every
-    tangents = 2.0 * D * k + (30.0 * D * k if rotates else 0.0) + (gram_schmidt if k > 1 else 0.0)
+    # Measured on CPU, in units of the operations of a matrix product, which is faster than loops over vectors.
+    gram_schmidt = (6.0 * D * k * k + 100.0 * k) / every
+    tangents = 2.0 * D * k + (20.0 * D * k if rotates else gram_schmidt if k > 1 else 0.0)
     plain = measure.transient + measure.longest_period
     measured = measure.align + measure.steps
     if measure.max_steps is not None:

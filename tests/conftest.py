@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
@@ -29,6 +28,10 @@ def typechecker(function: Callable) -> Callable:
 
 # Before the first import of the package: afterwards there is nothing left to hook.
 install_import_hook("attractor_jax", f"{__name__}.typechecker")
+
+from attractor_jax.backend import tune_cpu  # noqa: E402
+
+tune_cpu()
 
 
 @pytest.fixture

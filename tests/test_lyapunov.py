@@ -17,7 +17,7 @@ from truths import HENON_SUM, LOGISTIC_2_CYCLE, LOGISTIC_CHAOS, LOGISTIC_FIXED
 
 import attractor_jax as aj
 from attractor_jax.growth import advance, begin, first_frame
-from attractor_jax.interval import _split, orthonormalise
+from attractor_jax.interval import Product, _split, orthonormalise
 from attractor_jax.lyapunov import results
 from attractor_jax.measures import get
 
@@ -389,7 +389,22 @@ def test_a_map_that_changes_shape_or_dtype_is_named(map_, message: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_product_of_determinants_does_not_leave_the_numbers(dtype: str) -> None:
+def test_the_logarithm_of_a_product_is_the_sum_of_logarithms_however_far_it_goes(dtype: str) -> None:
+    factors = np.geomspace(1e-30, 1e3, 3000).astype(dtype)
+
+    def multiply(product: Product, three: jax.Array) -> tuple[Product, None]:
+        return product.times(list(three)), None
+
+    product, _ = jax.jit(lambda three: jax.lax.scan(multiply, Product.like(three[0, 0]), three))(
+        jnp.asarray(factors.reshape(-1, 3))
+    )
+    expected = np.log(factors.astype(float)).sum()
+    assert float(product.log()) == pytest.approx(expected, rel=10 * float(np.finfo(dtype).eps))
+    assert float(product.times([jnp.zeros((), dtype)]).log()) == -np.inf
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_number_is_split_without_rounding(dtype: str) -> None:
     info = np.finfo(dtype)
     sizes = np.array([info.tiny * 3, info.max / 3, 1.0, 0.7, 1e-30, info.eps], dtype)
     mantissa, exponent = (np.asarray(each) for each in jax.vmap(_split)(jnp.asarray(sizes)))
