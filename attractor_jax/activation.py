@@ -39,6 +39,7 @@ _EXP = {
 _LN2 = {"float64": (0.6931471803691238, 1.9082149292705877e-10), "float32": (0.693115234375, 3.1946184945309415e-05)}
 
 
+@jax.jit  # so that a program traces it once
 def _exp_minus_twice(a: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """exp(-2 a) for a >= 0, to an ulp, and exactly zero where it would be subnormal. XLA's own has a division in it."""
     dtype = a.dtype

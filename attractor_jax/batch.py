@@ -101,12 +101,14 @@ class Program:
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
+        function = jax.jit(self.function)  # traced once: for the shapes of its outputs, and again in the loop
+
         def one_after_the_other(count: Any, inputs: Any) -> Any:
-            shapes = jax.eval_shape(self.function, jax.tree.map(lambda x: x[0], inputs))
+            shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], inputs))
             room = jax.tree.map(lambda leaf: jnp.zeros((self.blocks_per_device, *leaf.shape), leaf.dtype), shapes)
 
             def step(i: Any, out: Any) -> Any:
-                outputs = self.function(jax.tree.map(lambda x: x[i], inputs))
+                outputs = function(jax.tree.map(lambda x: x[i], inputs))
                 return jax.tree.map(lambda all_, one: all_.at[i].set(one), out, outputs)
 
             return jax.lax.fori_loop(0, count[0], step, room)

@@ -46,6 +46,7 @@ def begin_turning(frame: Float[Array, "D D *lanes"]) -> Turning:
     return Turning(vectors, nothing, jnp.zeros_like(vectors[:, 1:]), nothing, nothing)
 
 
+@jax.jit
 def turn(turning: Turning, row: Float[Array, "D *lanes"]) -> Turning:
     """The frame after one step of a companion matrix, orthonormal again, in Gram-Schmidt order.
 

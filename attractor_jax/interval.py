@@ -191,6 +191,7 @@ def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, 
     return {measure.name: measure.step(observations[measure.name], map_, state) for measure in measures}
 
 
+@jax.jit  # so that a program traces it once
 def _split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
     """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
     (x, 0).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -64,6 +65,7 @@ class DelayNetwork:
         """Activities x_i = tanh(u_i) of the units at this state."""
         return tanh_and_slope(self.drive(_reach(self.delays(), state[:, None], 1)[0][:, 0]))[0]
 
+    @partial(jax.jit, static_argnames="steps")  # the loops of a program trace and lower it once together
     def entries(
         self, register: Float[Array, "D columns *lanes"], steps: int
     ) -> tuple[Float[Array, "steps columns *lanes"], Float[Array, "steps *lanes"]]:
@@ -109,6 +111,7 @@ class DelayNetwork:
         entries, determinants = self.entries(jnp.concatenate([state[:, None], frame], axis=1), 1)
         return _shift(state, entries[0, 0]), _shift(frame, entries[0, 1:]), determinants[0]
 
+    @jax.jit
     def companion(self, state: Float[Array, "D *lanes"]) -> tuple[Float[Array, "D *lanes"], Float[Array, "D *lanes"]]:
         """Next state, and the first row of the Jacobian."""
         delays = self.delays()

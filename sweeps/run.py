@@ -29,12 +29,15 @@ if TYPE_CHECKING:  # the store imports pandas: a refused configuration does not 
 
 
 def main() -> None:
-    """Refuse a wrong command line within our own handler, then leave the rest to Hydra."""
+    """Refuse a wrong command line within our own handler, and leave what Hydra alone can do to it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ask_to_stop)
     try:
-        sys.argv[1:] = checked(sys.argv[1:])
-        _hydra_main()
+        sys.argv[1:], plan = checked(sys.argv[1:])
+        if plan is None:
+            _hydra_main()
+        elif code := run(plan):  # Hydra's own main would compose the configuration twice more
+            sys.exit(code)
     except ConfigError as error:
         sys.exit(_say("config error", error, 2))
     except KeyboardInterrupt as stop:
@@ -47,18 +50,20 @@ def main() -> None:
         raise
 
 
-def checked(arguments: list[str]) -> list[str]:
-    """The command line as Hydra gets it, after everything that can be wrong with it was looked at: nothing is
-    imported or written for a sweep that cannot be.
+def checked(arguments: list[str]) -> tuple[list[str], Plan | None]:
+    """The command line as Hydra gets it, and the plan that it asks for, after everything that can be wrong with it was
+    looked at: nothing is imported or written for a sweep that cannot be.
+
+    The plan is None where a person wants something of Hydra itself.
 
     Raises:
         ConfigError: the first thing that is wrong. Several sweeps at once (`-m`) are looked at one by one, later.
     """
     options, parsed = split_options(arguments)
     overrides = prepare_overrides(parsed.overrides, several=parsed.multirun)
-    if not options:
-        read(compose(overrides))
-    return [*overrides, *options]
+    plan = None if options else read(compose(overrides))
+    of_hydra = any(override.lstrip("+~").startswith("hydra") for override in overrides)
+    return [*overrides, *options], None if of_hydra else plan
 
 
 def read(composed: DictConfig) -> Plan:
@@ -68,15 +73,17 @@ def read(composed: DictConfig) -> Plan:
 
 @hydra.main(config_path=str(CONF), config_name=ROOT, version_base="1.3")
 def _hydra_main(composed: DictConfig) -> None:
-    code = run(composed)
+    try:
+        code = run(read(composed))
+    except ConfigError as error:
+        code = _say("config error", error, 2)
     if code:  # a return lets Hydra go on to the next of several sweeps
         sys.exit(code)
 
 
-def run(composed: DictConfig) -> int:
-    """One sweep, from its configuration to its exit code."""
+def run(plan: Plan) -> int:
+    """One sweep, from its plan to its exit code."""
     try:
-        plan = read(composed)
         if plan.config.dry_run:
             _describe(plan)
             return 0
