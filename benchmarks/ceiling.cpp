@@ -51,11 +51,11 @@ struct Sums {
   Vector y[BESIDE], d[BESIDE];
 };
 
-// Units FIRST ... N - 1: what they add to the next output and to its tangent.
-template <int FIRST>
+// What COUNT units add to the next output and to its tangent. Not unrolled over all units: at N = 8, D = 32 that is more
+// code than a processor keeps decoded.
+template <int COUNT>
 static inline __attribute__((always_inline)) void add_units(const REAL *w, const REAL *r, const Vector (*y)[BESIDE],
                                                             const Vector (*d)[BESIDE], Sums &sums) {
-  constexpr int COUNT = FIRST + TOGETHER <= N ? TOGETHER : N - FIRST;
   Vector u[COUNT][BESIDE], v[COUNT][BESIDE];
   for (int i = 0; i < COUNT; i++)
     for (int k = 0; k < BESIDE; k++) u[i][k] = v[i][k] = Vector{};
@@ -65,18 +65,17 @@ static inline __attribute__((always_inline)) void add_units(const REAL *w, const
     for (int i = 0; i < COUNT; i++)
 #pragma GCC unroll 2
       for (int k = 0; k < BESIDE; k++) {
-        u[i][k] += w[(FIRST + i) * D + j] * y[D - 1 - j][k];
-        v[i][k] += w[(FIRST + i) * D + j] * d[D - 1 - j][k];
+        u[i][k] += w[i * D + j] * y[D - 1 - j][k];
+        v[i][k] += w[i * D + j] * d[D - 1 - j][k];
       }
 #pragma GCC unroll 4
   for (int i = 0; i < COUNT; i++)
 #pragma GCC unroll 2
     for (int k = 0; k < BESIDE; k++) {
       const Vector e = exp_minus_twice(size(u[i][k])), q = 1 / (1 + e);
-      sums.y[k] += r[FIRST + i] * with_sign((1 - e) * q, u[i][k]);
-      sums.d[k] += (4 * r[FIRST + i]) * (e * q * q) * v[i][k];
+      sums.y[k] += r[i] * with_sign((1 - e) * q, u[i][k]);
+      sums.d[k] += (4 * r[i]) * (e * q * q) * v[i][k];
     }
-  if constexpr (FIRST + COUNT < N) add_units<FIRST + COUNT>(w, r, y, d, sums);
 }
 
 static void network(const REAL *w, const REAL *r, const REAL *s_values, long transient, long steps, double *out) {
@@ -98,7 +97,12 @@ static void network(const REAL *w, const REAL *r, const REAL *s_values, long tra
       const int length = (int)std::min<long>(EVERY, count - start);
       for (int m = 0; m < length; m++) {
         Sums sums{};
-        add_units<0>(w, r, y + m, d + m, sums);
+#pragma GCC unroll 1
+        for (int i = 0; i + TOGETHER <= N; i += TOGETHER) add_units<TOGETHER>(w + i * D, r + i, y + m, d + m, sums);
+        if constexpr (N % TOGETHER != 0) {
+          constexpr int last = N - N % TOGETHER;
+          add_units<N % TOGETHER>(w + last * D, r + last, y + m, d + m, sums);
+        }
         for (int k = 0; k < BESIDE; k++) y[m + D][k] = s[k] * sums.y[k], d[m + D][k] = s[k] * sums.d[k];
       }
       for (int k = 0; k < BESIDE; k++) {

@@ -10,8 +10,8 @@ network-steps.
     numba_loop     numba at its best, one network at a time: source unrolled for N, D and k, SIMD over neurons (largest
                    exponent) or over tangent vectors (spectrum), its own exp
     numba_lanes    numba, the values of s side by side in the SIMD lanes; largest exponent only
-    cpp_ceiling    C++ vectorised by hand for one shape, the values of s in the SIMD lanes (ceiling.cpp); largest exponent
-                   only. Needs g++
+    cpp_ceiling    C++ vectorised by hand for one shape, the values of s in the SIMD lanes (ceiling.cpp); largest
+                   exponent only. Needs g++
     cpp_256        the same with vectors of 256 bits, where the processor has wider ones
     lyapax         lyapax's own sweep: jit(vmap), jvp tangents, QR
     plain_vmap     what a user of this library would write: jit(vmap(lyapunov_exponents)) over all networks at once
