@@ -30,14 +30,14 @@ EXPONENTS = (1, 2, 4, 8, 12, 16)
 SECONDS = 0.3
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser("python -m benchmarks.scaling", "Throughput against batch, D, k and columns.")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
-        arguments = parser.parse_args()
+        arguments = parser.parse_args(argv)
         if arguments.rounds < 1:
             raise ArgumentProblem(f"`--rounds` must be at least 1, got {arguments.rounds}")
         if arguments.write is not None and arguments.write.suffix != ".csv":

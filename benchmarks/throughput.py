@@ -37,7 +37,7 @@ ON_ONE_CORE, ON_ALL = ("four", "delays"), ("two_cores", "end_to_end")
 DELAYS = (16, 64, 128)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser("python -m benchmarks.throughput", "Network-steps per second, beside the rivals.")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D, for lambda_1")
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
-        arguments = parser.parse_args()
+        arguments = parser.parse_args(argv)
         if arguments.write is not None and arguments.write.suffix != ".csv":
             raise ArgumentProblem(f"`--write` must end in .csv, got {str(arguments.write)!r}")
     except ArgumentProblem as problem:
