@@ -10,7 +10,7 @@ EXPERIMENT ?= order_to_chaos
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help sweep test test-slow benchmark clean
+.PHONY: help sweep test test-slow benchmark performance clean
 
 help:
 	@grep -E '^# make' Makefile
@@ -44,6 +44,13 @@ test-slow: .venv/installed-tests
 # Network-steps per second beside the rivals.
 benchmark: .venv/installed-tests
 	$(BIN)/python -m benchmarks.throughput
+
+# The same kept as tables, with the data and figures of docs/performance.md; half an hour on a machine left alone.
+performance: .venv/installed-tests
+	$(BIN)/python -m benchmarks.throughput --write benchmarks/results/throughput.csv | tee benchmarks/results/throughput.txt
+	$(BIN)/python -m benchmarks.scaling --write benchmarks/results/scaling.csv
+	$(BIN)/python -m benchmarks.figures
+	$(BIN)/python -m benchmarks.guard --record
 
 clean:
 	rm -rf .venv

@@ -10,11 +10,15 @@ network-steps.
     numba_loop     numba at its best, one network at a time: source unrolled for N, D and k, SIMD over neurons (largest
                    exponent) or over tangent vectors (spectrum), its own exp
     numba_lanes    numba, the values of s side by side in the SIMD lanes; largest exponent only
+    cpp_ceiling    C++ vectorised by hand for one shape, the values of s in the SIMD lanes (ceiling.cpp); largest
+                   exponent only. Needs g++
+    cpp_256        the same with vectors of 256 bits, where the processor has wider ones
     lyapax         lyapax's own sweep: jit(vmap), jvp tangents, QR
+    plain_vmap     what a user of this library would write: jit(vmap(lyapunov_exponents)) over all networks at once
 
-The numba rivals and the article's loop start from the article's state y = (0.001 sum b, 0, ..., 0) and the same tangent
-frame: their exponents agree to rounding where there is no chaos, whatever the interval of renormalisation, because the
-logarithms of the growth telescope. lyapax draws its first frame at random and agrees as 1 / steps.
+All but the last two start from the article's state y = (0.001 sum b, 0, ..., 0) and the same tangent frame: their
+exponents agree to rounding where there is no chaos, whatever the interval of renormalisation, because the logarithms
+of the growth telescope. The last two have first frames of their own and agree as 1 / steps.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from benchmarks import ceiling
 
 try:
     import numba
@@ -77,8 +83,8 @@ class Rival:
     step: in Gram-Schmidt order, or descending where `descending` is set. The first call for a shape, dtype and (lyapax)
     number of steps compiles.
 
-    Where `threaded` is set, `threads` > 1 spreads networks over that many cores with `prange`. Elsewhere it is ignored:
-    article_loop uses one core, and lyapax all the cores that the process may use when JAX starts.
+    Where `threaded` is set, `threads` > 1 spreads networks over that many cores. Elsewhere it is ignored: article_loop
+    uses one core, lyapax and plain_vmap one device, with the threads that XLA has for it.
 
     A tangent that underflows counts as the smallest number of the dtype instead of ending in NaN: with k > 1, exponents
     below -21 (float32) or -170 (float64) per step come out too large.
@@ -89,6 +95,7 @@ class Rival:
     largest_only: bool = False
     threaded: bool = False
     descending: bool = False
+    own_frame: bool = False  # the first frame is not that of the others
 
 
 def _checked(
@@ -721,6 +728,31 @@ def numba_lanes(
     return np.ascontiguousarray(out.reshape(B, groups * lanes, 1)[:, :S])
 
 
+# --- C++, vectorised by hand ----------------------------------------------------------------------------------------
+
+
+def cpp_ceiling(
+    weights: np.ndarray,
+    gains: np.ndarray,
+    s: np.ndarray,
+    *,
+    k: int = 1,
+    transient: int,
+    steps: int,
+    dtype: str = "float64",
+    threads: int = 1,
+    name: str = "cpp_ceiling",
+    vector_bytes: int | None = None,
+) -> np.ndarray:
+    """The practical ceiling: what the processor can do when a person writes out its vectors. 4 s to build at 8 x 32."""
+    weights, gains, s = _checked(weights, gains, s, k, transient, steps, dtype)
+    if k != 1:
+        raise ValueError(f"`k` must be 1 for {name}, got {k}")
+    width = vector_bytes or ceiling.widest_vector()
+    run = {"transient": transient, "steps": steps, "threads": threads, "vector_bytes": width}
+    return ceiling.largest_exponents(weights, gains, s, **run)[..., None]
+
+
 # --- lyapax ---------------------------------------------------------------------------------------------------------
 
 
@@ -797,6 +829,58 @@ def lyapax(
     return out.reshape(B, S, k)
 
 
+# --- this library, without its sweep --------------------------------------------------------------------------------
+
+
+@functools.cache
+def _plain_sweep_of_exponents(k: int, transient: int, steps: int) -> Callable[..., Any]:
+    import jax
+
+    from attractor_jax import lyapunov_exponents
+
+    # As many block means as divide the steps, up to the usual twenty.
+    blocks = max(n for n in range(1, 21) if steps % n == 0)
+    run = {"transient": 0, "align": transient, "steps": steps, "blocks": blocks, "k": k}
+    return jax.jit(jax.vmap(lambda network, state: lyapunov_exponents(network, state, **run).exponents))
+
+
+def plain_vmap(
+    weights: np.ndarray,
+    gains: np.ndarray,
+    s: np.ndarray,
+    *,
+    k: int = 1,
+    transient: int,
+    steps: int,
+    dtype: str = "float64",
+    threads: int = 1,
+) -> np.ndarray:
+    """`jit(vmap(lyapunov_exponents))`, every network with its own weights. `steps` must have a divisor in 2..20."""
+    weights, gains, s = _checked(weights, gains, s, k, transient, steps, dtype)
+    import jax
+
+    from attractor_jax import FeedbackNetwork
+
+    D, (B, S) = weights.shape[2], s.shape
+    draw = np.arange(B * S) // S
+    b = s.reshape(-1, 1) * gains[draw]
+    start = np.zeros((B * S, D), dtype)
+    start[:, 0] = 0.001 * b.sum(axis=1)
+    with jax.enable_x64(True):
+        networks = FeedbackNetwork(weights[draw], gains[draw], s.ravel())  # pyright: ignore[reportArgumentType]
+        found = _plain_sweep_of_exponents(k, transient, steps)(networks, start)
+    return np.asarray(found, np.float64).reshape(B, S, k)
+
+
+def _ceilings() -> Iterator[Rival]:
+    if ceiling.absent():
+        return
+    yield Rival("cpp_ceiling", cpp_ceiling, largest_only=True, threaded=True)
+    if ceiling.widest_vector() > 32:
+        narrow = functools.partial(cpp_ceiling, name="cpp_256", vector_bytes=32)
+        yield Rival("cpp_256", narrow, largest_only=True, threaded=True)
+
+
 RIVALS: dict[str, Rival] = {
     rival.name: rival
     for rival in (
@@ -804,7 +888,9 @@ RIVALS: dict[str, Rival] = {
         Rival("numba_plain", numba_plain, threaded=True),
         Rival("numba_loop", numba_loop, threaded=True),
         Rival("numba_lanes", numba_lanes, largest_only=True, threaded=True),
-        Rival("lyapax", lyapax, descending=True),
+        *_ceilings(),
+        Rival("lyapax", lyapax, descending=True, own_frame=True),
+        Rival("plain_vmap", plain_vmap, own_frame=True),
     )
 }
-"""The competitors by name, in the order of the list above."""
+"""The competitors by name, in the order of the list above; the ceilings where they can be built."""

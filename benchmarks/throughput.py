@@ -1,84 +1,155 @@
 """How many network-steps per second, beside everybody else?
 
-    python -m benchmarks.throughput [--shapes 4x16 8x32] [--dtypes float64 float32] [--cores 1 all] [--rounds 5]
+    python -m benchmarks.throughput [--questions rivals spectrum ...] [--shapes 4x16 8x32] [--dtypes float64 float32]
+                                    [--cores 1 all] [--rounds 5] [--write FILE.csv]
 
-Feedback networks, 64 draws of the weights times 64 values of s from 0.3 to 4, tangent included, everything compiled
-before it is timed. Competitors take turns within one process, round after round, since machines are shared and drift:
-read the ratios. Ours is the sweep's own program with all default columns (mean, spread and range of y, sum rule, block
-means); the rivals compute exponents and nothing else. Each number of cores is a process of its own, pinned to them.
+    rivals      lambda_1 at every shape and dtype: the bare engine and the sweep's own program beside the C++ ceiling,
+                numba, lyapax and plain vmap
+    spectrum    all 16 exponents at (4, 16), beside those who can
+    four        k = 4 at (4, 16)
+    delays      how the cost of a step grows from D = 16 to 64 and 128, beside D k
+    two_cores   all cores beside one
+    end_to_end  `sweeps.run` for about a minute, from its start to its table, beside the engine in the same minute
+
+Millions of network-steps per second, tangent included, warm; medians of rounds in which the competitors take turns
+within one process that is pinned to its cores (competitors.py). Read the ratios: machines are shared and drift. All of
+it takes a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from statistics import median
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis.command import ArgumentProblem, OneLineParser, refuse
+from benchmarks import ceiling
+from benchmarks.competitors import EXPECTED, Case, competitors, sweep, take_turns
+from benchmarks.end_to_end import end_to_end
+from benchmarks.measured import Row, pinned, tell, write
 
-DRAWS = LANES = 64
-SECONDS = 0.7  # that one turn should take
-BLOCKS = 20
-
-# Rough network-steps per second and core of each competitor at N = 4, D = 16, to choose how long a turn is.
-EXPECTED = {
-    "attractor_jax": 25e6,
-    "article_loop": 4e4,
-    "numba_plain": 8e6,
-    "numba_loop": 15e6,
-    "numba_lanes": 40e6,
-    "lyapax": 15e6,
-}
-EXPECTED_SPECTRUM = {"attractor_jax": 1e6, "article_loop": 1e4, "numba_plain": 8e5, "numba_loop": 4e6, "lyapax": 8e5}
+QUESTIONS = ("rivals", "spectrum", "four", "delays", "two_cores", "end_to_end")
+ON_ONE_CORE, ON_ALL = ("four", "delays"), ("two_cores", "end_to_end")
+DELAYS = (16, 64, 128)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser("python -m benchmarks.throughput", "Network-steps per second, beside the rivals.")
-    parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D of the networks")
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D, for lambda_1")
     parser.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), default=["float64", "float32"])
     parser.add_argument("--cores", nargs="+", type=_cores, default=["1", "all"], help="how many, or all")
     parser.add_argument("--rounds", type=_positive, default=5)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
-        arguments = parser.parse_args()
+        arguments = parser.parse_args(argv)
+        if arguments.write is not None and arguments.write.suffix != ".csv":
+            raise ArgumentProblem(f"`--write` must end in .csv, got {str(arguments.write)!r}")
     except ArgumentProblem as problem:
         return refuse(problem, 2)
     if arguments.worker:
-        for row in _work(arguments):
-            print(json.dumps(row), flush=True)
+        for row in _measure(arguments):
+            tell(row)
         return 0
-    print("exponents    N x D    dtype cores  program        M steps/s           range ours / it")
-    for cores in arguments.cores:
-        allowed = sorted(os.sched_getaffinity(0))
-        pinned = allowed if cores == "all" else allowed[: int(cores)]
-        command = [
-            sys.executable, "-m", "benchmarks.throughput", "--worker", "--rounds", str(arguments.rounds),
-            "--shapes", *arguments.shapes, "--dtypes", *arguments.dtypes,
-        ]  # fmt: skip
-
-        def pin(cores: list[int] = pinned) -> None:
-            os.sched_setaffinity(0, cores)
-
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pin) as worker:
-            assert worker.stdout is not None
-            for line in worker.stdout:
-                row = json.loads(line)
-                print(
-                    f"{row['what']:10}{row['shape']:>8}{row['dtype']:>9}{len(pinned):>6}  {row['name']:14}"
-                    f"{row['rate']:10.2f}{row['low']:8.2f}-{row['high']:<7.2f}{row['ratio']:10.2f}",
-                    flush=True,
-                )
-        if worker.returncode:
-            return worker.returncode
+    if reason := ceiling.absent():
+        print(f"the C++ ceiling is left out: {reason}")
+    rows: list[Row] = []
+    try:
+        for row in _all_rows(arguments):
+            print(_line(row, rows), flush=True)
+            rows.append(row)
+            if arguments.write is not None:
+                write(arguments.write, rows)
+    except subprocess.CalledProcessError as failed:
+        return refuse(failed, 1)
     return 0
+
+
+def _all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Everything that is asked for; each number of cores in a process of its own."""
+    there = len(os.sched_getaffinity(0))
+    counts = sorted({there if cores == "all" else int(cores) for cores in arguments.cores})
+    for question in arguments.questions:
+        if question == "end_to_end":
+            yield from end_to_end(arguments.rounds)
+            continue
+        for cores in [1] if question in ON_ONE_CORE else [there] if question in ON_ALL else counts:
+            words = ["--worker", "--rounds", str(arguments.rounds), "--questions", question]
+            words += ["--shapes", *arguments.shapes, "--dtypes", *arguments.dtypes]
+            yield from pinned("benchmarks.throughput", words, cores)
+
+
+def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
+    """One question on the cores that this process may use."""
+    from attractor_jax import backend
+    from attractor_jax.config import BackendConfig
+
+    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0))
+    (question,), rounds, cores = arguments.questions, arguments.rounds, len(devices)
+    if question == "delays":
+        yield from _delays(devices, rounds)
+        return
+    for case in _cases(question, arguments):
+        if question == "two_cores":
+            # The same length of turn for both, or the comparison would be of different programs.
+            steps = case.steps("sweep", cores)
+            turns = {f"{n} of {cores} cores": sweep(case, devices[:n], steps=steps) for n in sorted({1, cores})}
+        else:
+            turns = competitors(case, list(EXPECTED), devices)
+        for name, rate in take_turns(turns, rounds).items():
+            yield Row.of(question, name, case, cores, rate, rounds)
+
+
+def _cases(question: str, arguments: argparse.Namespace) -> Iterator[Case]:
+    shapes = [tuple(int(number) for number in shape.split("x")) for shape in arguments.shapes]
+    for dtype in arguments.dtypes:
+        if question in ("rivals", "two_cores"):
+            yield from (Case(N, D, 1, dtype) for N, D in shapes)
+        if question in ("spectrum", "two_cores"):
+            yield Case(4, 16, 16, dtype)
+        if question == "four":
+            yield Case(4, 16, 4, dtype)
+
+
+def _delays(devices: Sequence[Any], rounds: int) -> Iterator[Row]:
+    """One exponent, four and all: for each, all numbers of delays in turn."""
+    for k in (1, 4, None):
+        # A turn of the largest spectrum takes seconds even for two draws.
+        cases = {D: Case(4, D, k or D, draws=64 if k else max(2, 256 // D)) for D in DELAYS}
+        turns = {str(D): sweep(case, devices) for D, case in cases.items()}
+        for D, rate in take_turns(turns, rounds).items():
+            yield Row.of("delays" if k else "delays, all exponents", "sweep", cases[int(D)], 1, rate, rounds)
+
+
+def _line(row: Row, before: Sequence[Row]) -> str:
+    """A row of the printed table, under a heading where something new begins; the rows before it have what it is
+    compared with.
+    """
+    which = "lambda_1" if row.k == 1 else f"{row.k} exponents"
+    cores = "1 core" if row.cores == 1 else f"{row.cores} cores"
+    rates = f"{row.median:10.3g}{row.low:10.3g} -{row.high:8.3g}"
+    if row.question.startswith("delays"):
+        all_of_them = row.k == row.D
+        first = next((r for r in before if r.question == row.question and (all_of_them or r.k == row.k)), row)
+        name = f"D = {row.D}, {which}"
+        growth = f"cost x{first.median / row.median:6.2f}, D k x{row.D * row.k / (first.D * first.k):4.0f}"
+        heading = (
+            "" if before and before[-1].question.startswith("delays") else f"\nN = {row.N}, {row.dtype}, {cores}\n"
+        )
+        return f"{heading}  {name:24}{rates}   {growth}"
+    same = [r for r in before if r.group == row.group]
+    against = {r.program: r.median / row.median for r in [*same, row]}
+    ratios = "".join(f"   {name} / it {against[name]:7.2f}" for name in ("bare", "sweep") if name in against)
+    if row.question in ON_ALL:
+        first = [*same, row][0]
+        ratios = f"   it / {first.program} {row.median / first.median:6.3f}"
+    heading = f"\n{which}, {row.N} x {row.D}, {row.dtype}, {cores}\n" if not same else ""
+    return f"{heading}  {row.program:24}{rates}{ratios}"
 
 
 def _positive(text: str) -> int:
@@ -101,96 +172,5 @@ def _cores(text: str) -> str:
     return text
 
 
-def _work(arguments: argparse.Namespace) -> Any:
-    """All measurements on the cores that this process may use."""
-    from attractor_jax import backend
-    from attractor_jax.config import BackendConfig
-
-    cores = len(os.sched_getaffinity(0))
-    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0))
-    for shape in arguments.shapes:
-        N, D = (int(number) for number in shape.split("x"))
-        for dtype in arguments.dtypes:
-            for what in ("lambda_1", "spectrum"):
-                turns = _competitors(N, D, 1 if what == "lambda_1" else D, dtype, cores, devices)
-                for turn, _ in turns.values():
-                    turn()
-                rates: dict[str, list[float]] = {name: [] for name in turns}
-                for _ in range(arguments.rounds):
-                    for name, (turn, steps) in turns.items():
-                        began = time.perf_counter()
-                        turn()
-                        rates[name].append(steps / (time.perf_counter() - began) / 1e6)
-                ours = median(rates["attractor_jax"])
-                for name, found in rates.items():
-                    yield {
-                        "what": what, "shape": shape, "dtype": dtype, "name": name, "rate": median(found),
-                        "low": min(found), "high": max(found), "ratio": ours / median(found),
-                    }  # fmt: skip
-
-
-def _competitors(
-    N: int, D: int, k: int, dtype: str, cores: int, devices: Any
-) -> dict[str, tuple[Callable[[], Any], float]]:
-    """A call that takes about SECONDS, and its network-steps, for everyone who can do it."""
-    from attractor_jax.systems.feedback import Uniform
-    from benchmarks.rivals import RIVALS
-
-    expected = EXPECTED if k == 1 else EXPECTED_SPECTRUM
-    # Work grows as N D, and for a spectrum as D k too: what was guessed at 4 x 16 shrinks accordingly.
-    heavier = (N * D / 64 if k == 1 else (D / 16) ** 2) / cores
-    draws = [Uniform().draw(N=N, D=D, seed=seed) for seed in range(DRAWS)]
-    weights, gains = (np.stack([draw[name] for draw in draws]) for name in ("weights", "gains"))
-    s = np.tile(np.geomspace(0.3, 4.0, LANES), (DRAWS, 1))
-
-    def length(name: str, networks: int) -> int:
-        return max(1, round(SECONDS * expected[name] / heavier / networks / 160)) * 160
-
-    steps = length("attractor_jax", DRAWS * LANES)
-    turns = {"attractor_jax": (_ours(N, D, k, dtype, steps, devices), float(steps * DRAWS * LANES))}
-    for name, rival in RIVALS.items():
-        if k > 1 and rival.largest_only:
-            continue
-        few = name == "article_loop"
-        B, S = (1, 2) if few else (DRAWS, LANES)
-        steps = length(name, B * S)
-
-        def turn(rival: Any = rival, B: int = B, S: int = S, steps: int = steps) -> Any:
-            return rival.exponents(
-                weights[:B], gains[:B], s[:B, :S], k=k, transient=0, steps=steps, dtype=dtype, threads=cores
-            )
-
-        turns[name] = (turn, float(B * S * steps))
-    return turns
-
-
-def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Callable[[], Any]:
-    """The sweep's own program on these networks."""
-    from attractor_jax.config import SweepConfig
-    from attractor_jax.engine import Engine
-    from attractor_jax.plan import make_plan
-
-    config = SweepConfig.from_mapping({
-        "name": "throughput",
-        "system": {"name": "uniform"},
-        "grid": {"N": N, "D": D, "seed": {"start": 0, "num": DRAWS},
-                 "s": {"start": 0.3, "stop": 4.0, "num": LANES, "spacing": "log"}},
-        "measure": {"transient": 0, "steps": steps, "k": k, "blocks": BLOCKS, "align": 0, "renormalise_every": "auto",
-                    "longest_period": 1, "period_tolerance": "auto", "also": [],
-                    "target_se": None, "max_steps": None},
-        "transitions": None,
-        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": 1.0},
-        "plan": {"part_steps": 10**15},
-        "output": "results",
-        "dry_run": False,
-    })  # fmt: skip
-    plan = make_plan(config)
-    (part,) = plan.parts()
-    engine = Engine(plan, part.group, devices, 2.0**30, -(-part.n_blocks // len(devices)))
-    program = engine.first_program(part.group.block_shape)
-    inputs = [(*engine.problem(block)[1], engine.states(engine.first_states(block))) for block in part.blocks()]
-    return lambda: program.start(inputs).results()
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -18,7 +18,8 @@ from benchmarks.rivals import RIVALS, Rival
 TRANSIENT, STEPS = 1000, 4000
 
 EVERY = [pytest.param(rival, id=name) for name, rival in RIVALS.items()]
-SAME_START = [rival for name, rival in RIVALS.items() if name not in ("article_loop", "lyapax")]
+SAME_START = [rival for name, rival in RIVALS.items() if name != "article_loop" and not rival.own_frame]
+OWN_FRAME = [pytest.param(rival, id=name) for name, rival in RIVALS.items() if rival.own_frame]
 
 
 def companion(w: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -106,10 +107,11 @@ def test_rivals_agree_on_the_largest_exponent(ordered) -> None:
         assert np.abs(found - article).max() < 1e-9, rival.name
 
 
-def test_lyapax_agrees_to_its_random_start(ordered) -> None:
+@pytest.mark.parametrize("rival", OWN_FRAME)
+def test_others_agree_to_their_first_frame(rival: Rival, ordered) -> None:
     weights, gains, s, _, log_ratio = ordered
     numba = RIVALS["numba_loop"].exponents(weights, gains, s, transient=TRANSIENT, steps=STEPS)
-    found = RIVALS["lyapax"].exponents(weights, gains, s, transient=TRANSIENT, steps=STEPS)
+    found = rival.exponents(weights, gains, s, transient=TRANSIENT, steps=STEPS)
     assert np.all(np.abs(found - numba)[..., 0] <= log_ratio / STEPS + 1e-6)
 
 

@@ -1,0 +1,86 @@
+"""How are rates measured by a process of its own, and kept? One row a competitor and case."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from benchmarks.competitors import Case, Rate
+
+
+@dataclass(frozen=True)
+class Row:
+    """Millions of network-steps per second of one program: median, lowest and highest over the rounds.
+
+    Attributes:
+        question: what the measurement answers.
+        program: see competitors.py.
+        cells: networks that are computed at once.
+        cores: that the process may use.
+    """
+
+    question: str
+    program: str
+    N: int
+    D: int
+    k: int
+    dtype: str
+    cells: int
+    cores: int
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, question: str, program: str, case: Case, cores: int, rate: Rate, rounds: int) -> Row:
+        shape = (case.N, case.D, case.k, case.dtype, case.cells)
+        return cls(question, program, *shape, cores, rate.median, rate.low, rate.high, rounds)
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """What rows share that can be compared."""
+        return (self.question, self.N, self.D, self.k, self.dtype, self.cells, self.cores)
+
+
+def pinned(module: str, arguments: Sequence[str], cores: int) -> Iterator[Row]:
+    """The rows that `python -m module ARGUMENTS` prints as JSON, each as soon as it is there, from a process that may
+    use so many cores. Its XLA is started for that number.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    allowed = sorted(os.sched_getaffinity(0))[:cores]
+
+    def pin() -> None:
+        os.sched_setaffinity(0, allowed)
+
+    command = [sys.executable, "-m", module, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pin) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield Row(**json.loads(line))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def tell(row: Row) -> None:
+    """Print a row for `pinned`."""
+    print(json.dumps(asdict(row)), flush=True)
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """A CSV file of these rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            rates = {name: f"{getattr(row, name):.5g}" for name in ("median", "low", "high")}
+            table.writerow(asdict(row) | rates)

@@ -1,0 +1,68 @@
+"""Are rates of programs what they are called, and do they become tables and figures?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import figures, scaling, throughput
+from benchmarks.competitors import Case, Rate, Turn, bare, competitors, sweep, take_turns
+from benchmarks.measured import Row, write
+
+
+def test_a_rate_is_steps_over_seconds() -> None:
+    calls: list[str] = []
+    turns = {name: Turn(lambda name=name: calls.append(name), 5e6) for name in ("one", "other")}
+    rates = take_turns(turns, 3)
+    assert calls == ["one", "other"] * 4  # once to compile, then in turn
+    assert all(rate.low <= rate.median <= rate.high for rate in rates.values())
+
+
+def test_only_those_who_can_take_part() -> None:
+    several = competitors(Case(3, 4, 2, draws=1, lanes=2), ["bare", "sweep", "numba_lanes", "lyapax"], jax.devices())
+    assert set(several) == {"sweep", "lyapax"}
+
+
+def test_the_bare_engine_computes_the_exponents_of_the_sweep() -> None:
+    case = Case(3, 5, draws=2, lanes=64)
+    alone, whole = (make(case, jax.devices()[:1], steps=320).call() for make in (bare, sweep))
+    for growth, measured in zip(alone, whole, strict=True):
+        # The programs round apart, and chaos does the rest: the first block is 16 steps.
+        assert np.abs(growth[:, 0] - measured.carry.block_growth[:, 0]).max() < 1e-9
+
+
+def test_rows_become_figures(tmp_path: Path) -> None:
+    def row(question: str, program: str, case: Case) -> Row:
+        return Row.of(question, program, case, 1, Rate(2.0, 1.0, 3.0), 5)
+
+    cases = [Case(4, 16), Case(8, 32, dtype="float32"), Case(4, 16, 16)]
+    rivals = [row(q, "sweep", case) for q, case in zip(("rivals", "rivals", "spectrum"), cases, strict=True)]
+    further = [row(question, "sweep", cases[0]) for question in ("batch", "delays", "exponents", "columns")]
+    for name, rows in (("throughput", rivals), ("scaling", further)):
+        write(tmp_path / f"{name}.csv", rows)
+    assert pd.read_csv(tmp_path / "throughput.csv")["median"].tolist() == [2.0] * 3
+    files = [str(tmp_path / f"{name}.csv") for name in ("throughput", "scaling")]
+    assert figures.main([*files, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "throughput.png").is_file() and (tmp_path / "scaling.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "told"),
+    [
+        (throughput, ["--shapes", "4"], "must be N x D"),
+        (throughput, ["--cores", "1000"], "must be 1 to"),
+        (throughput, ["--write", "rates.txt"], "`--write` must end in .csv"),
+        (scaling, ["--rounds", "0"], "`--rounds` must be at least 1"),
+    ],
+)
+def test_slips_on_the_command_line_are_one_line(
+    module: ModuleType, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert module.main(words) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
