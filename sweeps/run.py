@@ -7,8 +7,8 @@ command goes on where it stopped.
 
 from __future__ import annotations
 
-import os
 import gc
+import os
 import signal
 import sys
 import time
@@ -31,9 +31,7 @@ if TYPE_CHECKING:  # the store imports pandas: a refused configuration does not 
 
 def main() -> None:
     """Refuse a wrong command line within our own handler, and leave what Hydra alone can do to it."""
-    gc.set_threshold(
-        100_000
-    )  # imports and traces live on: to look through them over and over costs a tenth of the start
+    gc.set_threshold(100_000)  # what imports and traces leave lives on: looking through it again and again costs
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ask_to_stop)
     try:
