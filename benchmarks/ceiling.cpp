@@ -14,7 +14,7 @@ typedef Integer Bits __attribute__((vector_size(BYTES)));
 
 constexpr int LANES = BYTES / sizeof(REAL);
 constexpr int BESIDE = 2;    // vectors side by side: their chains of dependent operations hide each other's latency
-constexpr int TOGETHER = 2;  // units whose sums are in registers together; 1 and 4 are slower
+constexpr int TOGETHER = 2;  // units whose sums are in registers together (LOG.md)
 constexpr int EVERY = 16;    // steps between renormalisations
 constexpr int ROWS = D + EVERY;
 
@@ -51,8 +51,8 @@ struct Sums {
   Vector y[BESIDE], d[BESIDE];
 };
 
-// What COUNT units add to the next output and to its tangent. Not unrolled over all units: at N = 8, D = 32 that is more
-// code than a processor keeps decoded.
+// What COUNT units add to the next output and to its tangent. Not unrolled over all units: at N = 8, D = 32 that
+// would be much code.
 template <int COUNT>
 static inline __attribute__((always_inline)) void add_units(const REAL *w, const REAL *r, const Vector (*y)[BESIDE],
                                                             const Vector (*d)[BESIDE], Sums &sums) {

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse, save_figure
-from analysis.style import FAINT, INK, LINES, WIDTH, group_colours, new_figure, number, styled
+from analysis.style import FAINT, INK, LINES, RC, WIDTH, group_colours, new_figure, styled
 
 RESULTS, DOCS = Path("benchmarks/results"), Path("docs")
 RATE = "million network-steps per second"
 NAMES = {
     "cpp_ceiling": "C++, widest vectors",
     "cpp_256": "C++, 256 bits",
-    "bare": "engine, lambda_1 alone",
+    "bare": r"engine, $\lambda_1$ alone",
     "sweep": "sweep, all default columns",
     "numba_lanes": "numba, s in the lanes",
     "numba_loop": "numba, one at a time",
@@ -30,7 +30,7 @@ NAMES = {
     "plain_vmap": "jit(vmap(...)), all at once",
 }
 COLUMNS = {
-    "bare": "lambda_1 alone",
+    "bare": r"$\lambda_1$ alone",
     "sweep": "default columns",
     "two_orbit": "and two_orbit",
     "zero_one": "and zero_one",
@@ -65,11 +65,11 @@ def draw_throughput(df: pd.DataFrame) -> Figure:
     largest = one[one["question"] == "rivals"]
     panels: list[tuple[str, pd.DataFrame]] = []
     for N, D in largest[["N", "D"]].drop_duplicates().to_numpy():
-        panels.append((f"$\\lambda_1$, N = {N}, D = {D}", largest[(largest["N"] == N) & (largest["D"] == D)]))
+        panels.append((f"$\\lambda_1$, ({N}, {D})", largest[(largest["N"] == N) & (largest["D"] == D)]))
     spectrum = one[one["question"] == "spectrum"]
     if len(spectrum):
         N, D = spectrum[["N", "D"]].iloc[0]
-        panels.append((f"all {D} exponents, N = {N}, D = {D}", spectrum))
+        panels.append((f"all exponents, ({N}, {D})", spectrum))
     programs = [name for name in NAMES if (one["program"] == name).any()]
     figure = new_figure(0.24 * len(programs) + 1.0)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -86,8 +86,8 @@ def draw_throughput(df: pd.DataFrame) -> Figure:
         ax.set_axisbelow(True)
     axes[0].set_yticks(range(len(programs)), [NAMES[name] for name in programs])
     axes[0].set_ylim(len(programs) - 0.5, -0.5)
-    axes[len(axes) // 2].set_xlabel(f"{RATE}, one core")
-    axes[-1].legend(loc="lower right", handletextpad=0.2)
+    figure.supxlabel(f"{RATE}, one core", fontsize=RC["axes.labelsize"])
+    axes[-1].legend(loc="upper left", handletextpad=0.2)
     return figure
 
 
@@ -116,15 +116,17 @@ def draw_scaling(df: pd.DataFrame) -> Figure:
 
     rows = df[df["question"] == "columns"].set_index("program")
     shown = [name for name in COLUMNS if name in rows.index]
-    cost = [float(nanoseconds) for nanoseconds in (1e3 / rows["median"]).reindex(shown)]
-    columns.barh(range(len(shown)), cost, color=group_colours(3)[1], height=0.6)
-    for at, value in enumerate(cost):
-        columns.text(value * 1.1, at, f"{value:.3g}", va="center")
+    cost = (1e3 / rows[["high", "median", "low"]]).reindex(shown).to_numpy()
+    columns.hlines(range(len(shown)), cost[:, 0], cost[:, 2], color=FAINT, linewidth=1)
+    columns.plot(cost[:, 1], range(len(shown)), "o", color=INK, markersize=4)
+    for at, value in enumerate(cost[:, 1]):
+        columns.annotate(f"{value:,.0f}", (value, at), (0, 5), textcoords="offset points", ha="center")
     columns.set_yticks(range(len(shown)), [COLUMNS[name] for name in shown])
-    columns.invert_yaxis()
-    columns.set_xscale("log")
-    columns.set_xlim(min(cost) / 2, max(cost) * 4)
-    columns.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    columns.set_ylim(len(shown) - 0.5, -0.7)
+    _logarithmic(columns, "x", [digit * 10.0**power for power in range(5) for digit in (1, 3)])
+    columns.set_xlim(cost.min() / 1.4, cost.max() * 1.4)
+    columns.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    columns.set_axisbelow(True)
     columns.set_title("d  columns: $\\lambda_1$, N = 4, D = 16")
     columns.set_xlabel("nanoseconds per network-step")
     return figure
@@ -145,10 +147,10 @@ def _lines(ax: Axes, groups: list[tuple[str, pd.DataFrame]], x: str, *, legend: 
     low, high = every["low"].min(), every["high"].max()
     ticks = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 3)]
     _logarithmic(ax, "y", ticks)
-    ax.set_ylim(low / 1.4, high * 1.4)
+    ax.set_ylim(low / (8 if legend else 1.4), high * 1.4)  # the legend stands below
     ax.set_ylabel("M network-steps / s")
     if legend:
-        ax.legend()
+        ax.legend(loc="lower left", labelspacing=0.3)
 
 
 def _logarithmic(ax: Axes, which: str, ticks: list[float] | tuple[float, ...]) -> None:
@@ -156,7 +158,7 @@ def _logarithmic(ax: Axes, which: str, ticks: list[float] | tuple[float, ...]) -
     (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_locator(FixedLocator(list(ticks)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(float(value))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling [--questions batch delays ...] [--rounds 5] [--write FILE.csv]
 
-    batch      networks that are computed at once, 1 to 16,384, at (4, 16): lambda_1 of the sweep beside others
+    batch      networks that are computed at once, 1 to 32,768, at (4, 16): lambda_1 of the sweep beside others
     delays     D = 4 to 128 at N = 4: one exponent, four, all
     exponents  k = 1 to 16 at (4, 16)
     columns    lambda_1 alone, with the default columns, and with each optional measure beside them
@@ -24,7 +24,7 @@ from benchmarks.competitors import BLOCKS, Case, Turn, bare, rival, sweep, take_
 from benchmarks.measured import Row, pinned, tell, write
 
 QUESTIONS = ("batch", "delays", "exponents", "columns")
-BATCHES = (1, 8, 64, 512, 4096, 16384)
+BATCHES = (1, 8, 64, 512, 4096, 32768)
 DELAYS = (4, 8, 16, 32, 64, 128)
 EXPONENTS = (1, 2, 4, 8, 12, 16)
 SECONDS = 0.3
