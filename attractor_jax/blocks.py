@@ -18,6 +18,7 @@ import numpy as np
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import ZERO_FLOOR
+from attractor_jax.fused import Kernel
 from attractor_jax.growth import Measurement, advance, begin, halve
 from attractor_jax.iterate import Lift, iterate
 from attractor_jax.lyapunov import results
@@ -34,13 +35,14 @@ MOST_OWN_NUMBERS, MOST_OWN_DIMENSIONS = 160, 32
 FEWEST_TO_SETTLE = 8
 
 
-def lanes_last(system: System, *, own: bool = False) -> Lift:
+def lanes_last(system: System, *, own: bool = False, kernel: Kernel | None = None) -> Lift:
     """The lift of a block: f(map, carry) for one network becomes f((draws, parameters), carries) for G x S of them.
 
     Every leaf of a carry has the draws on its first axis and the lanes on its last; a draw has no lane axis at all.
 
     Args:
         own: a draw has a lane axis too. Lanes that share nothing still fill the processor's vectors.
+        kernel: the engine `fused`; None for `scan`.
     """
 
     def one(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,7 +64,7 @@ def lanes_last(system: System, *, own: bool = False) -> Lift:
 
         return lifted
 
-    return Lift(one, wide if system.wide else one)
+    return Lift(one, wide if system.wide else one, kernel)
 
 
 def _turned(tree: Any) -> Any:
@@ -106,6 +108,7 @@ class BlockMeasurement:
     system: System
     group: Group
     measure: MeasureConfig
+    kernel: Kernel | None = None  # see `lanes_last`
     own: bool = False  # a draw has a lane axis
 
     def first(self, draws: Any, parameters: Any, states: Any) -> Measured:
@@ -218,7 +221,7 @@ class BlockMeasurement:
 
     @property
     def _lift(self) -> Lift:
-        return lanes_last(self.system, own=self.own)
+        return lanes_last(self.system, own=self.own, kernel=self.kernel)
 
     def _share_nothing(self, draws: Any, parameters: Any) -> bool:
         """Has every draw a single lane, and had they better be lanes themselves?"""

@@ -113,15 +113,20 @@ def begin(
         )
 
     measurement = lift(start)(map_, state)
-    measurement = _steps(
-        map_,
-        measurement,
-        steps=align,
-        renormalise_every=renormalise_every,
-        measures=(),
-        rotates=rotates,
-        lift=lift,
-    )
+    if lift.kernel is not None:  # it knows whole blocks only: of this one, state and frame are kept
+        whole = {"blocks": 1, "block_steps": align, "renormalise_every": renormalise_every, "repeats": None}
+        aligned = lift.kernel.advance(map_, lift(reset)(map_, measurement), **whole) if align else measurement
+        measurement = replace(measurement, state=aligned.state, frame=aligned.frame)
+    else:
+        measurement = _steps(
+            map_,
+            measurement,
+            steps=align,
+            renormalise_every=renormalise_every,
+            measures=(),
+            rotates=rotates,
+            lift=lift,
+        )
     return lift(reset)(map_, measurement)
 
 
@@ -145,6 +150,9 @@ def advance(
             `block_steps` long. Once if None.
         rotates: the frame is whole, and the map's `orthonormal_tangent` keeps it orthonormal.
     """
+    if lift.kernel is not None:
+        whole = {"blocks": blocks, "block_steps": block_steps, "renormalise_every": renormalise_every}
+        return lift.kernel.advance(map_, measurement, **whole, repeats=repeats)
 
     def close(_: Any, m: Measurement) -> Measurement:
         length = block_steps if repeats is None else block_steps * repeats
@@ -257,7 +265,7 @@ def _steps(
         for t in range(length):
             size = jnp.abs(determinants[t])
             smallest = jnp.minimum(smallest, size)
-            mantissa, power = _split(size)
+            mantissa, power = split(size)
             product, exponent = product * mantissa, exponent + power
         return _Interval(register, product, exponent, smallest), states
 
@@ -301,7 +309,7 @@ def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, 
     return observations
 
 
-def _split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
+def split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
     """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
     (x, 0).
     """

@@ -107,7 +107,7 @@ def _work(arguments: argparse.Namespace) -> Any:
     from attractor_jax.config import BackendConfig
 
     cores = len(os.sched_getaffinity(0))
-    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0))
+    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0, "auto"))
     for shape in arguments.shapes:
         N, D = (int(number) for number in shape.split("x"))
         for dtype in arguments.dtypes:
@@ -179,7 +179,7 @@ def _ours(N: int, D: int, k: int, dtype: str, steps: int, devices: Any) -> Calla
                     "longest_period": 1, "period_tolerance": "auto", "also": [],
                     "target_se": None, "max_steps": None},
         "transitions": None,
-        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": 1.0},
+        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
         "plan": {"part_steps": 10**15},
         "output": "results",
         "dry_run": False,
