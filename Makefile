@@ -1,5 +1,6 @@
 # make sweep   a first table and a first picture
 # make test    linter, type checker and tests
+# make gpu-program   every engine compiled for an H100, without one
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:

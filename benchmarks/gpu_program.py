@@ -163,11 +163,11 @@ def _worked(i: int, dump: str) -> dict[str, Any]:
 
 def _line(row: Row, found: Mapping[str, Any]) -> str:
     """A row of the table."""
-    launched = f"{found['kernels']:.2g} + {found['copies']:.2g}"
+    kernels, copies, size = (f"{float(f'{found[name]:.2g}'):g}" for name in ("kernels", "copies", "size"))
     arithmetic = ", ".join(str(found[name]) for name in ("fma", "mul", "add")) if row.engine == "fused" else ""
     name = row.name + (" (refused by sweeps)" if found["refused"] else "")
     return (
-        f"| {name} | {row.shape[0]} x {row.shape[1]} | {row.dtype} | {launched} | {found['size']:.2g} | "
+        f"| {name} | {row.shape[0]} x {row.shape[1]} | {row.dtype} | {kernels} + {copies} | {size} | "
         f"{found['registers']} | {found['spills']} | {arithmetic} | {found['seconds']:.0f} |"
     )
 
@@ -356,8 +356,8 @@ of an operand.
 
 `fused` launches one kernel for all measured steps, `fused_advance`; what else is counted above begins and ends the
 program. Transient and alignment take a launch each; the search for periods and the stretch on which the range of y is
-compared stay loops of `scan`. Larger networks are refused before anything compiles: what a thread keeps, N (D + 1) + 2 D
-numbers (N more in the gaussian family), may be at most 104 in float64 and 176 in float32.
+compared stay loops of `scan`. Larger networks are refused before anything compiles: a thread keeps N (D + 1) + 2 D
+numbers (N more in the gaussian family), at most 104 in float64 and 176 in float32.
 
 ## What an H100 should do
 
@@ -374,8 +374,9 @@ warps a scheduler.
 ## Why `scan` launches more than one kernel a step
 
 Eight steps are taken at once: some ten launches for them together (the product with the weights, the shift, the copies
-of what the loop carries), and two for each. XLA ends one kernel at the quotient inside tanh, which both the output and
-the tangent read, and a second one at the sum over units that makes the next entry; it fuses neither into the other.
+of what the loop carries), and two for each: the units, and from their sum the next entry. XLA fuses neither into the other.
+The goal of 1.5 launches a step is missed. Tried for (4, 16) in float64, kernels + copies a step: sixteen steps at once
+2.8 + 0.001 (with 2,400 bytes for 1,500), XLA's own tanh 2.9 + 0.19, a tanh without a division 3.4 + 0.19.
 """
 
 
