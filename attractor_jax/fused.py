@@ -100,7 +100,7 @@ class Kernel:
 
             def one_step(t: Array, carry: tuple[_Running, Array]) -> tuple[_Running, Array]:
                 now, left = carry
-                now, left = now.after(step), left - 1
+                now, left = now.after(step), left - 1  # counted down: the last interval of a block is whole
 
                 def every(steps: int, function: Callable[[_Running], _Running], now: _Running) -> _Running:
                     return jax.lax.cond(jax.lax.rem(left, np.int32(steps)) == 0, function, lambda now: now, now)
