@@ -58,7 +58,7 @@ class Kernel:
         """The states (G, D, S) `steps` steps on."""
         D = states.shape[1]
 
-        def run(cells: Callable[..., _Cells], step: _Step, given: Array, out: Any) -> None:
+        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any) -> None:
             y = jax.lax.fori_loop(0, steps, lambda _, y: step(y), cells().load(given, D))
             cells(y[0]).store(out, y)
 

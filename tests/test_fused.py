@@ -49,7 +49,7 @@ def test_fused_equals_scan_in_all_columns(tmp_path: Path) -> None:
     interval; a derivative that vanishes.
     """
     cells = ("grid.N=2", "grid.D=3", "grid.seed.num=7", "grid.s=[0, 0.3, 1.1, 6, 20]", "measure.k=1")
-    steps = ("measure.transient=10", "measure.steps=32", "measure.align=5", "measure.renormalise_every=7")
+    steps = ("measure.transient=24", "measure.steps=32", "measure.align=5", "measure.renormalise_every=7")
     runs = runs_of(tmp_path, *cells, *TINY, *steps)
     assert runs[0].name == runs[1].name, "the engine is in no hash"
     scan, kernel = map(cells_of, runs)
@@ -61,7 +61,14 @@ def test_fused_equals_scan_in_all_columns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fused_equals_scan_in_further_rounds(tmp_path: Path) -> None:
-    cells = ("system=gaussian", "grid.N=2", "grid.D=3", "grid.seed.num=7", "grid.s=[0.3, 1.1, 6]", "measure.k=1")
+    cells = (
+        "system=gaussian",
+        "grid.N=2",
+        "grid.D=3",
+        "grid.seed=[0, 1, 2, 3, 4]",
+        "grid.s=[0.3, 1.1, 6]",
+        "measure.k=1",
+    )
     rounds = ("measure=adaptive", *TINY, "measure.blocks=8", "measure.steps=8", "measure.max_steps=32")
     scan, kernel = map(cells_of, runs_of(tmp_path, *cells, *rounds, "measure.target_se=1e-14"))
     assert scan["steps"].max() == 32
