@@ -1,5 +1,6 @@
 # make sweep   a first table and a first picture
 # make test    linter, type checker and tests
+# make gpu-program   every engine compiled for an H100, without one
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -10,7 +11,7 @@ EXPERIMENT ?= order_to_chaos
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help sweep test test-slow benchmark performance clean
+.PHONY: help sweep test test-slow benchmark performance gpu-program clean
 
 help:
 	@grep -E '^# make' Makefile
@@ -52,5 +53,19 @@ performance: .venv/installed-tests
 	$(BIN)/python -m benchmarks.figures
 	$(BIN)/python -m benchmarks.guard --record
 
+# Every engine compiled for an H100 on a machine without a GPU, into docs/gpu_program.md. An environment of its own, of
+# 1.3 GB: JAX's plugin for NVIDIA, of the version of jax, and NVIDIA's ptxas.
+JAX := $(shell sed -n 's/^jax==//p' constraints.txt)
+
+.venv-gpu/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . \
+	    jax-cuda13-plugin==$(JAX) jax-cuda13-pjrt==$(JAX) 'nvidia-cuda-nvcc==13.0.*'
+	touch $@
+
+gpu-program: .venv-gpu/installed
+	@PATH="$$(dirname "$$(find "$$PWD/.venv-gpu" -name ptxas | head -n 1)"):$$PATH"
+	.venv-gpu/bin/python -m benchmarks.gpu_program
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-gpu

@@ -325,7 +325,7 @@ def _drawn(asked: Asked) -> tuple[Figure, dict[str, Any]]:
     """The figure and its provenance."""
     from attractor_jax import backend
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", "auto"))
+    devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
     from attractor_jax.density import orbit_density
     from attractor_jax.provenance import commit
 

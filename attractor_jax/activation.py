@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 # exp(f) for |f| <= ln(2) / 2: its Chebyshev series, cut where what is left is below rounding, as a polynomial.
-_EXP = {
+EXP = {
     "float64": (
         1.0,
         1.0,
@@ -36,7 +36,12 @@ _EXP = {
     ),
 }
 # ln 2 in two parts, the first with so many zeros at its end that its multiples up to the largest exponent are exact.
-_LN2 = {"float64": (0.6931471803691238, 1.9082149292705877e-10), "float32": (0.693115234375, 3.1946184945309415e-05)}
+LN2 = {"float64": (0.6931471803691238, 1.9082149292705877e-10), "float32": (0.693115234375, 3.1946184945309415e-05)}
+
+
+def largest_looked_at(dtype: Any) -> float:
+    """Where the exponent of exp(-2 a) becomes that of zero: no larger a is ever looked at."""
+    return (0.75 - jnp.finfo(dtype).minexp) * np.log(2) / 2
 
 
 @jax.jit  # so that a program traces it once
@@ -44,12 +49,12 @@ def _exp_minus_twice(a: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """exp(-2 a) for a >= 0, to an ulp, and exactly zero where it would be subnormal. XLA's own has a division in it."""
     dtype = a.dtype
     info = jnp.finfo(dtype)
-    high, low = _LN2[dtype.name]
-    largest = (0.75 - info.minexp) * np.log(2) / 2  # here the exponent below becomes that of zero
+    high, low = LN2[dtype.name]
+    largest = largest_looked_at(dtype)
     a = jnp.where(a > largest, dtype.type(largest), a)
     n = jnp.round(a * dtype.type(-2 / np.log(2)))
     f = (-2 * a - n * dtype.type(high)) - n * dtype.type(low)
-    *rest, p = (dtype.type(c) for c in _EXP[dtype.name])
+    *rest, p = (dtype.type(c) for c in EXP[dtype.name])
     for c in reversed(rest):
         p = p * f + c
     integer = jnp.int64 if dtype == jnp.float64 else jnp.int32

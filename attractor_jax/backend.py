@@ -41,7 +41,7 @@ def start(config: BackendConfig) -> Sequence[Any]:
     """Set JAX up for a sweep and give the devices to use: all GPUs, or one host device per core.
 
     Raises:
-        ConfigError: more devices asked for than there are.
+        ConfigError: more devices asked for than there are, or a GPU's engine where there is none.
     """
     tune_cpu()
     import jax
@@ -52,11 +52,19 @@ def start(config: BackendConfig) -> Sequence[Any]:
     jax.config.update("jax_num_cpu_devices", wanted)
     keep_compiled_programs()
     devices = jax.devices()
+    check_engine(config, devices)
     if wanted > len(devices) and config.devices != "all":
         raise ConfigError(
             "backend.devices", f"must be at most the number of {devices[0].platform} devices, {len(devices)}", wanted
         )
     return devices if config.devices == "all" else devices[:wanted]
+
+
+def check_engine(config: BackendConfig, devices: Sequence[Any]) -> None:
+    """Refuse an engine that these devices do not have."""
+    if config.program == "fused" and devices[0].platform != "gpu":
+        must = f"must be auto or scan on a {devices[0].platform.upper()}: fused is a kernel for GPUs"
+        raise ConfigError("backend.engine", must, config.engine)
 
 
 def memory_budget(config: BackendConfig, devices: Sequence[Any]) -> float:

@@ -90,17 +90,19 @@ class Program:
             where[device * each : device * each + count] = np.arange(at, at + count)
             at += count
         stacked = jax.tree.map(lambda *leaves: np.stack([leaves[i] for i in where]), *inputs)
-        arrays = jax.device_put((counts, stacked), self._sharding)
+        arrays = jax.device_put((counts, stacked), self.sharding)
         computed = np.concatenate([device * each + np.arange(count) for device, count in enumerate(counts)])
-        return Running(self._compiled(*arrays), computed)
+        return Running(self.compiled(*arrays), computed)
 
     @cached_property
-    def _sharding(self) -> NamedSharding:
+    def sharding(self) -> NamedSharding:
+        """Rows of a batch, dealt out to the devices."""
         mesh = jax.make_mesh((len(self.devices),), ("device",), axis_types=(AxisType.Auto,), devices=self.devices)
         return NamedSharding(mesh, P("device"))
 
     @cached_property
-    def _compiled(self) -> Callable[..., Any]:
+    def compiled(self) -> Any:
+        """The jitted program: (blocks of each device, inputs) -> outputs."""
         function = jax.jit(self.function)  # traced once: for the shapes of its outputs, and again in the loop
 
         def one_after_the_other(count: Any, inputs: Any) -> Any:
@@ -117,9 +119,9 @@ class Program:
             return jax.vmap(self.function)(inputs)
 
         on_device = one_after_the_other if self.devices[0].platform == "cpu" else side_by_side
-        spec = self._sharding.spec
+        spec = self.sharding.spec
         return jax.jit(
-            jax.shard_map(on_device, mesh=self._sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
+            jax.shard_map(on_device, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
         )
 
 

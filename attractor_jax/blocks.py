@@ -39,13 +39,14 @@ MOST_OWN_SHARE, FULL_LANES = 4, 64
 FEWEST_TO_SETTLE = 8
 
 
-def lanes_last(system: System, *, own: bool = False) -> Lift:
+def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift:
     """The lift of a block: f(map, carry) for one network becomes f((draws, parameters), carries) for G x S of them.
 
     Every leaf of a carry has the draws on its first axis and the lanes on its last; a draw has no lane axis at all.
 
     Args:
         own: a draw has a lane axis too. Lanes that share nothing still fill the processor's vectors.
+        kernel: a `fused.Kernel` where it is the engine; None for `scan`.
     """
 
     def one(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +68,7 @@ def lanes_last(system: System, *, own: bool = False) -> Lift:
 
         return lifted
 
-    return Lift(one, wide if system.wide else one)
+    return Lift(one, wide if system.wide else one, kernel)
 
 
 def _as_lanes(tree: Any) -> Any:
@@ -125,6 +126,7 @@ class BlockMeasurement:
     system: System
     group: Group
     measure: MeasureConfig
+    kernel: Any = None  # see `lanes_last`
     own: bool = False  # a draw has a lane axis
 
     def first(self, draws: Any, parameters: Any, states: Any) -> Measured:
@@ -238,7 +240,7 @@ class BlockMeasurement:
 
     @property
     def _lift(self) -> Lift:
-        return lanes_last(self.system, own=self.own)
+        return lanes_last(self.system, own=self.own, kernel=self.kernel)
 
     def _better_apart(self, draws: Any, parameters: Any) -> bool:
         """Had the cells better be lanes that share nothing?"""

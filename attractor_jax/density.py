@@ -134,7 +134,7 @@ def _plan(
     }  # fmt: skip
     config = {
         "name": "orbit", "system": {"name": name}, "grid": grid, "measure": measure, "transitions": None,
-        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": "auto"},
+        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": "auto", "engine": "auto"},
         "plan": {"part_steps": 1_000_000_000}, "output": "results", "dry_run": False,
     }  # fmt: skip
     return make_plan(SweepConfig.from_mapping(config))

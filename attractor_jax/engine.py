@@ -19,8 +19,6 @@ from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
 from attractor_jax.plan import Block, Group, Plan, own_blocks
 
-ENGINE = "scan"
-
 Progress = Callable[[int, float], None]
 Columns = dict[str, np.ndarray]
 
@@ -127,7 +125,7 @@ class Engine:
         parameters = {name: block.lanes[name] for name in self.plan.system.parameters}
         constants = {
             "dtype": self.plan.config.backend.dtype,
-            "engine": ENGINE,
+            "engine": self.plan.config.backend.program,
             "dimension": self.group.dimension,
         }
         columns = {name: np.broadcast_to(values[:, None], shape) for name, values in block.draws.items()}
@@ -147,7 +145,16 @@ class Engine:
 
     @cached_property
     def block_measurement(self) -> BlockMeasurement:
-        return BlockMeasurement(self.plan.system, self.group, self.plan.config.measure)
+        return BlockMeasurement(self.plan.system, self.group, self.plan.config.measure, self._kernel)
+
+    @property
+    def _kernel(self) -> Any:
+        if self.plan.config.backend.program == "scan":
+            return None
+        from attractor_jax.fused import Kernel  # Pallas takes a while to import
+
+        # `backend.start` lets no sweep come here on a CPU: only tests do.
+        return Kernel(self.plan.system.name, interpret=self.devices[0].platform == "cpu")
 
     # Rounds
 

@@ -73,15 +73,20 @@ def begin(
         )
 
     measurement = lift(start)(map_, state)
-    measurement = _steps(
-        map_,
-        measurement,
-        steps=align,
-        renormalise_every=renormalise_every,
-        measures=(),
-        rotates=rotates,
-        lift=lift,
-    )
+    if lift.kernel is not None:  # it knows whole blocks only: of this one, state and frame are kept
+        whole = {"blocks": 1, "block_steps": align, "renormalise_every": renormalise_every, "repeats": None}
+        aligned = lift.kernel.advance(map_, lift(reset)(map_, measurement), **whole) if align else measurement
+        measurement = replace(measurement, state=aligned.state, frame=aligned.frame)
+    else:
+        measurement = _steps(
+            map_,
+            measurement,
+            steps=align,
+            renormalise_every=renormalise_every,
+            measures=(),
+            rotates=rotates,
+            lift=lift,
+        )
     return lift(reset)(map_, measurement)
 
 
@@ -105,6 +110,9 @@ def advance(
             `block_steps` long. Once if None.
         rotates: the frame is whole, and the map knows its `companion` matrix.
     """
+    if lift.kernel is not None:
+        whole = {"blocks": blocks, "block_steps": block_steps, "renormalise_every": renormalise_every}
+        return lift.kernel.advance(map_, measurement, **whole, repeats=repeats)
 
     def close(_: Any, m: Measurement) -> Measurement:
         length = block_steps if repeats is None else block_steps * repeats

@@ -40,9 +40,9 @@ class Product:
         mantissa, exponent = self.mantissa, self.exponent
         *first, last = factors
         for factor in first:
-            small, power = _split(factor)
+            small, power = split(factor)
             mantissa, exponent = mantissa * small, exponent + power
-        mantissa, power = _split(mantissa * last)
+        mantissa, power = split(mantissa * last)
         return Product(mantissa, exponent + power)
 
     def log(self) -> Float[Array, "*lanes"]:
@@ -192,7 +192,7 @@ def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, 
 
 
 @jax.jit  # so that a program traces it once
-def _split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
+def split(x: Float[Array, "*lanes"]) -> tuple[Float[Array, "*lanes"], Int[Array, "*lanes"]]:
     """A number >= 0 as (mantissa, exponent), x = mantissa 2^exponent with 1 <= mantissa < 2; zero, infinity and NaN as
     (x, 0).
     """

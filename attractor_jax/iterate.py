@@ -36,10 +36,12 @@ class Lift:
         wide: lifts a function that is written for arrays with any number of axes behind those of one network, and so
             for many networks at once where the map is as well. What stands inside the innermost loops is: `vmap`
             would move axes there.
+        kernel: takes the steps of whole runs in place of these loops, where it is given: a `fused.Kernel`.
     """
 
     one: Callable[[Callable[..., Any]], Callable[..., Any]]
     wide: Callable[[Callable[..., Any]], Callable[..., Any]]
+    kernel: Any = None
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.one(function)
@@ -69,6 +71,8 @@ def in_stretches(function: Callable[..., Any], map_: Any, carry: Any, *, steps: 
 
 def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
     """The state `steps` steps on."""
+    if lift.kernel is not None:
+        return lift.kernel.iterate(map_, state, steps=steps)
 
     def further(map_: Any, state: Array, *, length: int) -> Array:
         return stretch(map_, state[:, None], length)[1][:, 0]

@@ -14,12 +14,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from attractor_jax import measures
-from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig
+from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig, a_list
 from attractor_jax.defaults import default_renormalise_every
 from attractor_jax.grid import MOST_CELLS, read_cells, read_grid, read_refine
 from attractor_jax.systems import System, get
@@ -41,6 +41,12 @@ ROTATED_BLOCK = 64
 # Cells in a block of cells that share nothing. Measured on CPU: 90 % (80 % with several exponents) of the throughput of
 # the largest blocks, and a last straggler is not slowed by many empty places beside it.
 OWN_BLOCK_OF_ONE, OWN_BLOCK_OF_SEVERAL = 32, 16
+
+# Numbers of a network (weights, gains, bias, state, tangent vector) that a thread of the engine `fused` can keep beside
+# its sums: an H100 has 255 registers a thread, and a float64 takes two. Found by compiling: in
+# float64, (4, 16), (8, 9), (2, 25) and (2, 24) fit with 100 to 106 of them; in float32, (4, 32), (8, 20), (12, 12) with
+# 192 to 208 do, but (2, 47) with 190 spills 28 bytes.
+MOST_IN_REGISTERS = {"float64": 104, "float32": 176}
 
 # Rounds of an adaptive measurement that a cell is reckoned to need: it decides where parts are cut, and no number.
 RECKONED_ROUNDS = 4
@@ -406,6 +412,7 @@ def _group(system: System, config: SweepConfig, refine: int, shape: _Shape, *, f
             raise ConfigError(
                 "measure.also", f"cannot have {name} here: it looks at {needed} hidden units of {there}", name
             )
+    _check_engine(system, config, shape.static, k)
     every = measure.renormalise_every
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
@@ -449,6 +456,29 @@ def _rotated_block(shape: _Shape) -> tuple[int, int]:
 
     lanes = min((ROTATED_BLOCK >> i for i in range(ROTATED_BLOCK.bit_length())), key=blocks)
     return min(shape.n_draws, ROTATED_BLOCK // lanes), min(shape.n_lanes, lanes)
+
+
+def _check_engine(system: System, config: SweepConfig, static: dict[str, int], k: int) -> None:
+    """Refuse the engine `fused` for what it cannot do."""
+    backend, measure = config.backend, config.measure
+    if backend.program != "fused":
+        return
+
+    def refuse(why: str) -> NoReturn:
+        raise ConfigError("backend.engine", f"must be auto or scan {why}", backend.engine)
+
+    numbers, most = system.numbers(static), MOST_IN_REGISTERS[backend.dtype]
+    if numbers is None:
+        refuse(f"for system {system.name}: fused is for feedback networks")
+    if k > 1:
+        refuse(f"where measure.k is {measure.k}: fused measures lambda_1 alone")
+    if measure.also:
+        refuse(f"where measure.also has {a_list(measure.also, 'and')}: fused has no optional measures")
+    if numbers > most:
+        where = ", ".join(f"{name}={value}" for name, value in static.items())
+        refuse(
+            f"for {where}: fused has registers for {most} numbers a network in {backend.dtype}, and it has {numbers}"
+        )
 
 
 def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig, *, rotates: bool) -> float:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from attractor_jax import measures
 from attractor_jax.backend import memory_budget
 from attractor_jax.continuation import follow
-from attractor_jax.engine import ENGINE, Engine, Progress, no_progress
+from attractor_jax.engine import Engine, Progress, no_progress
 from attractor_jax.plan import Part, Plan
 from attractor_jax.provenance import commit
 from attractor_jax.refinement import refine
@@ -38,7 +38,7 @@ def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], pr
     backend = plan.config.backend
     engine: Engine | None = None
     provenance = {
-        "engine": ENGINE,
+        "engine": backend.program,
         "dtype": backend.dtype,
         "jaxlib": version("jaxlib"),
         "device": devices[0].device_kind,

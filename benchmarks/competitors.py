@@ -181,7 +181,7 @@ def _engine(case: Case, devices: Sequence[Any], steps: int, also: Sequence[str])
                     "renormalise_every": "auto", "longest_period": 1, "period_tolerance": "auto", "also": list(also),
                     "target_se": None, "max_steps": None},
         "transitions": None,
-        "backend": {"dtype": case.dtype, "batch": "auto", "devices": "all", "memory": 1.0},
+        "backend": {"dtype": case.dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
         "plan": {"part_steps": 10**15},
         "output": "results",
         "dry_run": False,

@@ -75,7 +75,7 @@ def comparison() -> Any:
     from attractor_jax import backend
     from attractor_jax.config import BackendConfig
 
-    devices = backend.start(BackendConfig("float64", "auto", 1, 1.0))
+    devices = backend.start(BackendConfig("float64", "auto", 1, 1.0, "auto"))
     from benchmarks.competitors import Case, rival, sweep, take_turns
 
     cases = {what: Case(4, 16, k, draws=32, seconds=0.25) for what, k in EXPONENTS.items()}

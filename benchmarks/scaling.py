@@ -66,7 +66,7 @@ def _measure(questions: Sequence[str], rounds: int) -> Iterator[Row]:
     from attractor_jax import backend
     from attractor_jax.config import BackendConfig
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0))
+    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0, "auto"))
     ask = {"batch": _batch, "delays": _delays, "exponents": _exponents, "columns": _columns}
     for question in questions:
         for entries in ask[question](devices):

@@ -89,7 +89,7 @@ def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
     from attractor_jax import backend
     from attractor_jax.config import BackendConfig
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0))
+    devices = backend.start(BackendConfig("float64", "auto", "all", 1.0, "auto"))
     (question,), rounds, cores = arguments.questions, arguments.rounds, len(devices)
     if question == "delays":
         yield from _delays(devices, rounds)

@@ -135,6 +135,21 @@ REFUSED = {
     "backend.batch=big": "backend.batch must be an integer or 'auto', got 'big'",
     "backend.devices=0": "backend.devices must be at least 1, got 0",
     "backend.memory=0": "backend.memory must be above 0 (GiB), got 0.0",
+    "backend.engine=fast": "backend.engine must be auto, scan or fused, got 'fast'",
+    "backend.engine=fused": (
+        "backend.engine must be auto or scan where measure.k is all: fused measures lambda_1 alone, got 'fused'"
+    ),
+    "backend.engine=fused system=henon": (
+        "backend.engine must be auto or scan for system henon: fused is for feedback networks, got 'fused'"
+    ),
+    "backend.engine=fused measure.k=1 measure.also=[zero_one,two_orbit]": (
+        "backend.engine must be auto or scan where measure.also has zero_one and two_orbit: "
+        "fused has no optional measures, got 'fused'"
+    ),
+    "backend.engine=fused measure.k=1 grid.N=8 grid.D=32": (
+        "backend.engine must be auto or scan for N=8, D=32: fused has registers for 104 numbers a network in float64, "
+        "and it has 328, got 'fused'"
+    ),
     "plan.part_steps=0": "plan.part_steps must be at least 1, got 0",
     "plan=3": "plan must be a mapping of keys to values, got 3",
     "output=": "output must be a word, got ''",
@@ -206,6 +221,10 @@ ACCEPTED = [
     "system=henon 'grid.a=[1.2,1.4]'",
     "system.name=henon",
     "backend.devices=64 backend.memory=0.5",
+    "backend.engine=scan",
+    "backend.engine=fused measure.k=1",
+    "backend.engine=fused measure.k=1 system=gaussian grid.D=16",
+    "backend.engine=fused measure.k=1 backend.dtype=float32 grid.N=8",
     "name='a b'",
 ]
 

@@ -17,7 +17,7 @@ from truths import HENON_SUM, LOGISTIC_2_CYCLE, LOGISTIC_CHAOS, LOGISTIC_FIXED
 
 import attractor_jax as aj
 from attractor_jax.growth import advance, begin, first_frame
-from attractor_jax.interval import Product, _split, orthonormalise
+from attractor_jax.interval import Product, orthonormalise, split
 from attractor_jax.lyapunov import results
 from attractor_jax.measures import get
 
@@ -404,13 +404,13 @@ def test_the_logarithm_of_a_product_is_the_sum_of_logarithms_however_far_it_goes
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_number_is_split_without_rounding(dtype: str) -> None:
+def test_a_number_issplit_without_rounding(dtype: str) -> None:
     info = np.finfo(dtype)
     sizes = np.array([info.tiny * 3, info.max / 3, 1.0, 0.7, 1e-30, info.eps], dtype)
-    mantissa, exponent = (np.asarray(each) for each in jax.vmap(_split)(jnp.asarray(sizes)))
+    mantissa, exponent = (np.asarray(each) for each in jax.vmap(split)(jnp.asarray(sizes)))
     assert np.all((mantissa >= 1) & (mantissa < 2))
     np.testing.assert_array_equal(np.ldexp(mantissa, exponent), sizes)
     for odd in (0.0, np.inf, np.nan):
-        mantissa, exponent = _split(jnp.asarray(odd, dtype))
+        mantissa, exponent = split(jnp.asarray(odd, dtype))
         assert np.array_equal(mantissa, odd, equal_nan=True)
         assert int(exponent) == 0

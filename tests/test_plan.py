@@ -156,6 +156,7 @@ NO_CHANGES = {
     "a batch": ("backend.batch=3",),
     "devices": ("backend.devices=1",),
     "memory": ("backend.memory=0.1",),
+    "the engine": ("backend.engine=scan",),
     "the place": ("output=elsewhere",),
     "the name": ("name=another",),
     "a dry run": ("dry_run=true",),

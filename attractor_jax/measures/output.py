@@ -22,6 +22,18 @@ class Sums:
     high: Float[Array, ""]
 
 
+def seen(sums: Sums, y: Array) -> Sums:
+    """The sums after one more output, of one network or of many."""
+    off = y - sums.reference
+    return Sums(
+        sums.reference,
+        sums.first + off,
+        sums.second + off * off,
+        jnp.minimum(sums.low, y),
+        jnp.maximum(sums.high, y),
+    )
+
+
 class OutputStatistics:
     """Moments are taken about the first value, so that a fixed point has a standard deviation of zero and not of
     rounding.
@@ -41,15 +53,7 @@ class OutputStatistics:
         return Sums(y, zero, zero, jnp.full_like(y, jnp.inf), jnp.full_like(y, -jnp.inf))
 
     def step(self, carry: Sums, map_: Any, state: Array) -> Sums:
-        y = state[0]
-        off = y - carry.reference
-        return Sums(
-            carry.reference,
-            carry.first + off,
-            carry.second + off * off,
-            jnp.minimum(carry.low, y),
-            jnp.maximum(carry.high, y),
-        )
+        return seen(carry, state[0])
 
     def finish(self, carry: Sums, steps: int | Array) -> dict[str, Array]:
         mean = carry.first / steps

@@ -87,6 +87,12 @@ class System:
         """Floating-point operations of one step of the map, for estimates of cost only."""
         return 10.0 * self.dimension(static)
 
+    def numbers(self, static: Mapping[str, int]) -> int | None:
+        """What a thread of the engine `fused` keeps of a network: its draw, its state and a tangent vector; None where
+        that engine does not know the system.
+        """
+        return None
+
     def draw(self, **axes: int) -> Draw:
         """The arrays that cells with these `draw_axes` share, in float64."""
         return {}

@@ -5,7 +5,7 @@ Dechert.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class _Feedback(System):
     draw_axes = ("N", "D", "seed")
     parameters = ("s",)
     rotates = True
+    biases: ClassVar[int]  # of a unit
     wide = True
     columns = (
         Column("s_critical", "float", "", "s at which the origin first loses stability; inf if it never does", True),
@@ -45,6 +46,10 @@ class _Feedback(System):
     def operations(self, static: Mapping[str, int]) -> float:
         return 2.0 * static["N"] * static["D"] + 25.0 * static["N"]
 
+    def numbers(self, static: Mapping[str, int]) -> int:
+        N, D = static["N"], static["D"]
+        return N * (D + self.biases) + N + 2 * D
+
     def initial_states(self, draw: Draw, axes: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         scales = self._scale(np.asarray(lanes["s"]))
         states = np.empty((len(scales), axes["D"]))
@@ -63,6 +68,7 @@ class Uniform(_Feedback):
     """The article's family: weights uniform in [-1, 1), b = s r with r uniform in [0, 1) (Sprott 1998)."""
 
     name = "uniform"
+    biases = 0
 
     def draw(self, **axes: int) -> Draw:
         weights, gains = article_draw(axes["seed"], axes["N"], axes["D"])
@@ -93,6 +99,7 @@ class Gaussian(_Feedback):
     """
 
     name = "gaussian"
+    biases = 1
 
     def draw(self, **axes: int) -> Draw:
         weights, gains = gaussian_draw(axes["seed"], axes["N"], axes["D"])

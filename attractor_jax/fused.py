@@ -1,0 +1,412 @@
+"""How do all steps of a measurement become one GPU kernel? Every network in a thread, with its weights, its state and
+its tangent vector in registers from the first step to the last.
+
+A scan launches a kernel a step or more, and each of them reads the weights and the delays again. Here memory is touched
+where a run begins and ends, and where a block does. The price is the shape: what a thread keeps must fit into its
+registers (`plan.MOST_IN_REGISTERS`), which leaves room for lambda_1 of small networks, and for nothing else.
+
+Triton has no registers with an index: a vector of a network is a Python list here, and each element an array with one
+number a thread. A step is one pass of the only loop; several would save moves, and take minutes to compile. What is
+done now and then stands in branches of that loop: after a loop, the compiler would keep the delays twice.
+
+Compiled for an H100 (`benchmarks.gpu_program`), never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array
+
+from attractor_jax.activation import EXP, LN2, largest_looked_at
+from attractor_jax.interval import split
+from attractor_jax.measurement import Measurement
+from attractor_jax.measures.output import Sums, seen
+
+# Networks in a program of the grid: one warp. Nothing is shared between them, and the smallest program leaves the
+# fewest threads empty.
+THREADS = 32
+
+# Steps after which the exponents of products, counted in 32 bits, become logarithms and begin anew.
+SECTION = 2**16
+
+# Steps after which at the latest the product of mantissas, each below 2, must give up its exponent in float32.
+MOST_UNSCALED = 64
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Runs of feedback networks, each as one kernel, on the arrays of a block as `blocks.lanes_last` has them: problems
+    (draws, parameters), and carries with G draws on the first axis and S lanes on the last.
+
+    Attributes:
+        family: "uniform" or "gaussian".
+        interpret: XLA computes what the kernel says, on any device; for tests.
+    """
+
+    family: str
+    interpret: bool = False
+
+    def iterate(self, problem: Any, states: Array, *, steps: int) -> Array:
+        """The states (G, D, S) `steps` steps on."""
+        D = states.shape[1]
+
+        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any) -> None:
+            y = jax.lax.fori_loop(0, steps, lambda _, y: step(y), cells().load(given, D))
+            cells(y[0]).store(out, y)
+
+        return self._launch(run, "iterate", problem, states) if steps else states
+
+    def advance(
+        self,
+        problem: Any,
+        m: Measurement,
+        *,
+        blocks: int,
+        block_steps: int,
+        renormalise_every: int,
+        repeats: Array | None,
+    ) -> Measurement:
+        """`growth.advance`, with the statistics of the output as the only measure: all blocks in one launch."""
+        D, room = m.state.shape[1], m.block_growth.shape[1]
+        repeats = jnp.ones((), jnp.int32) if repeats is None else repeats
+
+        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any, taken: Any, repeats: Any) -> None:
+            length = block_steps * repeats[0]
+
+            def close_section(t: Array, now: _Running) -> _Running:
+                now, growth, log_determinant = now.section_closed()
+                here = cells(now.y[0])
+                block = here.load(taken, 1)[0] // length + t // length
+                # Room for blocks to come holds zeros.
+                here.add(out["block_growth"], growth, block, room)
+                here.add(out["block_log_determinant"], log_determinant, block, room)
+
+                @pl.when(t == blocks * length - 1)
+                def _() -> None:
+                    here.store(out["state"], now.y)
+                    here.store(out["frame"], now.dy)
+                    here.store(out["smallest"], [now.smallest])
+                    jax.tree.map(lambda ref, value: here.store(ref, [value]), out["sums"], now.sums)
+
+                return now
+
+            def one_step(t: Array, carry: tuple[_Running, Array]) -> tuple[_Running, Array]:
+                now, left = carry
+                now, left = now.after(step), left - 1  # counted down: the last interval of a block is whole
+
+                def every(steps: int, function: Callable[[_Running], _Running], now: _Running) -> _Running:
+                    return jax.lax.cond(jax.lax.rem(left, np.int32(steps)) == 0, function, lambda now: now, now)
+
+                now = every(min(renormalise_every, MOST_UNSCALED), _Running.rescaled, now)
+                now = every(SECTION, partial(close_section, t), now)
+                return now, jnp.where(left == 0, length, left)
+
+            here = cells()
+            now = _Running.begun(
+                here.load(given["state"], D),
+                here.load(given["frame"], D),
+                here.load(given["smallest"], 1)[0],
+                jax.tree.map(lambda ref: here.load(ref, 1)[0], given["sums"]),
+            )
+            jax.lax.fori_loop(0, blocks * length, one_step, (now, length))
+
+        carried = {
+            "state": m.state,
+            "frame": m.frame,
+            "smallest": m.smallest_determinant,
+            "sums": m.observations["output"],
+            "block_growth": m.block_growth,
+            "block_log_determinant": m.block_log_determinant,
+        }
+        found = self._launch(run, "advance", problem, carried, m.step, repeats)
+        steps = blocks * block_steps * repeats
+        return replace(
+            m,
+            state=found["state"],
+            frame=found["frame"],
+            smallest_determinant=found["smallest"],
+            observations={"output": found["sums"]},
+            block_growth=found["block_growth"],
+            block_log_determinant=found["block_log_determinant"],
+            observed=m.observed + steps,
+            step=m.step + steps,
+        )
+
+    def _launch(self, run: Callable[..., None], name: str, problem: Any, carried: Any, *more: Array) -> Any:
+        """What becomes of the arrays `carried` in run(cells, step, carried, the same afterwards, *more)."""
+        draws, parameters = problem
+        G, S = parameters["s"].shape
+        N, columns = draws["weights"].shape[1:3]
+        shared = draws["weights"].ndim == 3
+        arithmetic = PLAIN if self.interpret else _PTX
+
+        def kernel(weights: Any, gains: Any, s: Any, given: Any, *refs: Any) -> None:
+            *more, out = refs
+            cells = partial(_Cells, G, S, pl.program_id(0), arithmetic)
+            w = cells().load(weights, N * columns, shared=shared)
+            rows = [w[i * columns : (i + 1) * columns] for i in range(N)]
+            gains, (scale,) = cells().load(gains, N, shared=shared), cells().load(s, 1)
+            run(cells, _Step.of(self.family, rows, gains, scale, arithmetic), given, out, *more)
+
+        flat = jax.tree.map(jnp.ravel, (draws["weights"], draws["gains"], parameters["s"], carried, *more))
+        out = pl.pallas_call(
+            kernel,
+            out_shape=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), flat[3]),
+            grid=(-(-G * S // THREADS),),
+            # In place: nothing is copied, and what a run does not touch stays.
+            input_output_aliases={3 + i: i for i in range(len(jax.tree.leaves(carried)))},
+            interpret=self.interpret,
+            compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
+            name=f"fused_{name}",
+        )(*flat)
+        return jax.tree.map(lambda leaf, like: leaf.reshape(like.shape), out, carried)
+
+
+class _Cells:
+    """Where the numbers of each thread's cell are. Threads for which there is no cell load zeros and
+    store nothing.
+
+    Args:
+        after: no place is known before this value is: places that were made early would be kept in registers.
+    """
+
+    def __init__(
+        self, draws: int, lanes: int, program: Array, arithmetic: _Arithmetic, after: Array | None = None
+    ) -> None:
+        thread = program * THREADS + jax.lax.iota(jnp.int32, THREADS)
+        if after is not None:
+            thread = arithmetic.later(thread, after)
+        self._there = thread < draws * lanes
+        self._draw, self._lane = jnp.divmod(thread, lanes)
+        self._lanes = lanes
+
+    def load(self, array: Any, size: int, *, shared: bool = False) -> list[Array]:
+        """The `size` numbers of each cell in an array (G, size, S), or (G, size) if the lanes of a draw share them."""
+        return [self._load(array.at[self._place(e, size, shared)]) for e in range(size)]
+
+    def store(self, array: Any, values: list[Array]) -> None:
+        """Put the numbers where `load` finds them."""
+        for e, value in enumerate(values):
+            plgpu.store(array.at[self._place(e, len(values))], value, mask=self._there)
+
+    def add(self, array: Any, value: Array, element: Array, size: int) -> None:
+        """Add to one of the numbers of each cell."""
+        there = array.at[self._place(element, size)]
+        plgpu.store(there, self._load(there) + value, mask=self._there)
+
+    def _load(self, there: Any) -> Array:
+        return plgpu.load(there, mask=self._there, other=jnp.zeros((), there.dtype))
+
+    def _place(self, element: Array | int, size: int, shared: bool = False) -> Array:
+        if shared:
+            return self._draw * size + element
+        return self._draw * (size * self._lanes) + self._lane + element * self._lanes
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Running:
+    """What changes from step to step. Products have their exponents apart, see `interval.Product`; that of the tangent
+    vector's growth is all there is of it until a section ends.
+    """
+
+    y: list[Array]
+    dy: list[Array]
+    growth: Array  # exponent
+    product: Array
+    exponent: Array
+    smallest: Array
+    sums: Sums
+
+    @classmethod
+    def begun(cls, y: list[Array], dy: list[Array], smallest: Array, sums: Sums) -> _Running:
+        """At the start of a section, with `dy` of length one."""
+        none = jnp.zeros(smallest.shape, jnp.int32)
+        return cls(y, dy, none, jnp.ones_like(smallest), none, smallest, sums)
+
+    def after(self, step: _Step) -> _Running:
+        """The same one step on."""
+        y, dy, determinant = step.tangent(self.y, self.dy)
+        size = jnp.abs(determinant)
+        mantissa, power = split(size)
+        return replace(
+            self,
+            y=y,
+            dy=dy,
+            product=self.product * mantissa,
+            exponent=self.exponent + power,
+            smallest=jnp.minimum(self.smallest, size),
+            sums=seen(self.sums, y[0]),
+        )
+
+    def rescaled(self) -> _Running:
+        """The same with `dy` divided by a power of two, which is exact, and takes no division and no logarithm. (The
+        product's exponent goes where it belongs.)
+        """
+        dtype = self.product.dtype
+        info = jnp.finfo(dtype)
+        power = split(_largest(self.dy))[1]
+        scale = jax.lax.bitcast_convert_type((1 - info.minexp - power).astype(_integer(dtype)) << info.nmant, dtype)
+        product, more = split(self.product)
+        return replace(
+            self,
+            dy=[entry * scale for entry in self.dy],
+            growth=self.growth + power,
+            product=product,
+            exponent=self.exponent + more,
+        )
+
+    def section_closed(self) -> tuple[_Running, Array, Array]:
+        """The same at the start of the next section, and the logarithms summed in this one: of the growth and of the
+        determinants.
+        """
+        largest = _largest(self.dy)
+        scaled = [entry * jnp.where(largest > 0, 1 / largest, 0) for entry in self.dy]
+        length = jnp.sqrt(reduce(jnp.add, [entry * entry for entry in scaled]))
+        dy = [entry * jnp.where(length > 0, 1 / length, 0) for entry in scaled]
+        growth = jnp.log(largest * length) + self.growth * np.log(2)
+        log_determinant = jnp.log(self.product) + self.exponent * np.log(2)
+        return self.begun(self.y, dy, self.smallest, self.sums), growth, log_determinant
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """What Triton does not do by itself: it multiplies and adds where one instruction does both, its division of
+    float64 is a long subroutine, it cannot round, and it makes early what it can.
+    """
+
+    fma: Callable[[Array, Array, Array], Array]  # a b + c
+    reciprocal: Callable[[Array], Array]
+    nearest: Callable[[Array, Array], tuple[Array, Array]]  # integer to a b, also as one that is right in its last bits
+    later: Callable[[Array, Array], Array]  # the first, not before the second is known
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step, of both families: u = c + W y, y' = sum_i b_i tanh(u_i)."""
+
+    weights: list[list[Array]]
+    gains: list[Array]
+    bias: list[Array] | None
+    arithmetic: _Arithmetic
+
+    @classmethod
+    def of(
+        cls, family: str, weights: list[list[Array]], gains: list[Array], s: Array, arithmetic: _Arithmetic
+    ) -> _Step:
+        """From what the families are drawn as: see `networks`."""
+        if family == "gaussian":
+            scaled = [[s * weight for weight in row] for row in weights]
+            return cls([row[1:] for row in scaled], gains, [row[0] for row in scaled], arithmetic)
+        return cls(weights, [s * gain for gain in gains], None, arithmetic)
+
+    def __call__(self, y: list[Array]) -> list[Array]:
+        """The next state."""
+        new = jnp.zeros_like(y[0])
+        for i, gain in enumerate(self.gains):
+            new = self.arithmetic.fma(gain, self._unit(i, y)[0], new)
+        return [new, *y[:-1]]
+
+    def tangent(self, y: list[Array], dy: list[Array]) -> tuple[list[Array], list[Array], Array]:
+        """The next state, the tangent vector carried along, and the determinant of the Jacobian."""
+        fma = self.arithmetic.fma
+        new = pushed = determinant = jnp.zeros_like(y[0])
+        for i, (row, gain) in enumerate(zip(self.weights, self.gains, strict=True)):
+            x, slope = self._unit(i, y)
+            pull = gain * slope
+            new = fma(gain, x, new)
+            pushed = fma(pull, self._product(row, dy), pushed)
+            determinant = fma(pull, row[-1], determinant)
+        return [new, *y[:-1]], [pushed, *dy[:-1]], determinant
+
+    def _unit(self, i: int, y: list[Array]) -> tuple[Array, Array]:
+        u = self._product(self.weights[i], y, None if self.bias is None else self.bias[i])
+        return tanh_and_slope(u, self.arithmetic)
+
+    def _product(self, row: list[Array], vector: list[Array], start: Array | None = None) -> Array:
+        total = row[0] * vector[0] if start is None else self.arithmetic.fma(row[0], vector[0], start)
+        for weight, entry in zip(row[1:], vector[1:], strict=True):
+            total = self.arithmetic.fma(weight, entry, total)
+        return total
+
+
+def tanh_and_slope(u: Array, arithmetic: _Arithmetic) -> tuple[Array, Array]:
+    """`activation.tanh_and_slope` in the instructions of a GPU."""
+    dtype, fma = u.dtype, arithmetic.fma
+    info = jnp.finfo(dtype)
+
+    def number(value: float) -> Array:
+        return jnp.full_like(u, value)
+
+    a, most = jnp.abs(u), number(largest_looked_at(dtype))
+    a = jnp.where(a > most, most, a)
+    n, integer = arithmetic.nearest(a, number(-2 / np.log(2)))
+    high, low = LN2[dtype.name]
+    f = fma(n, number(-low), fma(n, number(-high), -2 * a))
+    *rest, last = EXP[dtype.name]
+    p = number(last)
+    for c in reversed(rest):
+        p = fma(p, f, number(c))
+    power = (integer + (1 - info.minexp)) << info.nmant
+    e = p * jax.lax.bitcast_convert_type(power, dtype)
+    t = e * arithmetic.reciprocal(1 + e)
+    size = 1 - 2 * t
+    return jnp.where(u < 0, -size, size), 4 * t * (1 - t)
+
+
+def _integer(dtype: Any) -> Any:
+    return jnp.int64 if dtype == jnp.float64 else jnp.int32
+
+
+def _largest(vector: list[Array]) -> Array:
+    return reduce(jnp.maximum, [jnp.abs(entry) for entry in vector])
+
+
+def _ptx(instruction: str, *arguments: Array) -> Array:
+    """One instruction, $0 being its result and as the first argument."""
+    letters = [{"float64": "d", "float32": "f", "int32": "r"}[x.dtype.name] for x in arguments]
+    return plgpu.elementwise_inline_asm(
+        instruction,
+        args=arguments,
+        constraints=",".join([f"={letters[0]}", *letters]),
+        pack=1,
+        result_shape_dtypes=[jax.ShapeDtypeStruct(arguments[0].shape, arguments[0].dtype)],
+    )[0]
+
+
+def _fma(a: Array, b: Array, c: Array) -> Array:
+    return _ptx(f"fma.rn.f{8 * a.dtype.itemsize} $0, $1, $2, $3;", a, b, c)
+
+
+def _reciprocal(x: Array) -> Array:
+    if x.dtype == jnp.float32:
+        return 1 / x
+    y = _ptx("rcp.approx.ftz.f64 $0, $1;", x)
+    for _ in range(2):  # Newton's steps: 23 bits become 46, and those all
+        y = _fma(_fma(-x, y, jnp.ones_like(x)), y, y)
+    return y
+
+
+def _nearest(a: Array, b: Array) -> tuple[Array, Array]:
+    # Where so large a number was added, the last bits are the nearest integer.
+    large = jnp.full_like(a, 1.5 * 2.0 ** jnp.finfo(a.dtype).nmant)
+    shifted = _fma(a, b, large)
+    return shifted - large, jax.lax.bitcast_convert_type(shifted, _integer(a.dtype))
+
+
+def _plain_nearest(a: Array, b: Array) -> tuple[Array, Array]:
+    n = jnp.round(a * b)
+    return n, n.astype(_integer(a.dtype))
+
+
+_PTX = _Arithmetic(_fma, _reciprocal, _nearest, partial(_ptx, "mov.b32 $0, $1;"))
+PLAIN = _Arithmetic(lambda a, b, c: a * b + c, lambda x: 1 / x, _plain_nearest, lambda x, after: x)
