@@ -45,7 +45,7 @@ def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift
     Every leaf of a carry has the draws on its first axis and the lanes on its last; a draw has no lane axis at all.
 
     Args:
-        own: a draw has a lane axis too. Lanes that share nothing still fill the processor's vectors.
+        own: there is one draw, and it has a lane axis too. Lanes that share nothing still fill the processor's vectors.
         kernel: a `fused.Kernel` where it is the engine; None for `scan`.
     """
 
@@ -55,7 +55,7 @@ def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift
                 return function(system.build(draw, parameters), *carry, **same)
 
             lanes = jax.vmap(network, in_axes=(-1 if own else None, -1, *[-1] * len(carry)), out_axes=-1)
-            return jax.vmap(lanes)(*problem, *carry)
+            return over_draws(lanes)(*problem, *carry)
 
         return lifted
 
@@ -64,11 +64,24 @@ def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift
             def lanes(draw: Any, parameters: Any, *carry: Any) -> Any:
                 return function(system.build(draw if own else _with_lanes(draw), parameters), *carry, **same)
 
-            return jax.vmap(lanes)(*problem, *carry)
+            return over_draws(lanes)(*problem, *carry)
 
         return lifted
 
+    def over_draws(lanes: Callable[..., Any]) -> Callable[..., Any]:
+        return _of_one(lanes) if own else jax.vmap(lanes)
+
     return Lift(one, wide if system.wide else one, kernel)
+
+
+def _of_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.vmap` of a function over a first axis of one entry, without what that costs to trace."""
+
+    def lifted(*arguments: Any) -> Any:
+        out = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), arguments))
+        return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, 0), out)
+
+    return lifted
 
 
 def _as_lanes(tree: Any) -> Any:
