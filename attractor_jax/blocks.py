@@ -19,11 +19,11 @@ from jaxtyping import Array
 from attractor_jax import measures
 from attractor_jax.config import MeasureConfig
 from attractor_jax.defaults import ZERO_FLOOR
+from attractor_jax.groups import Group
 from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import Lift, iterate
 from attractor_jax.lyapunov import results
 from attractor_jax.measurement import Measurement, halve
-from attractor_jax.plan import Group
 from attractor_jax.recurrence import Recurrence, find_period, output_range
 from attractor_jax.regimes import MOST_DRIFT
 from attractor_jax.systems import System

@@ -18,8 +18,9 @@ import numpy as np
 from attractor_jax.blocks import lanes_last
 from attractor_jax.defaults import ZERO_FLOOR
 from attractor_jax.engine import Columns, Engine
+from attractor_jax.groups import own_blocks
 from attractor_jax.iterate import iterate
-from attractor_jax.plan import Networks, own_blocks
+from attractor_jax.plan import Networks
 from attractor_jax.regimes import CHAOTIC_REGIMES, DECIDED, classify_columns, of_regimes
 from attractor_jax.systems import System
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from attractor_jax.blocks import lanes_last
 from attractor_jax.engine import Columns, Engine
+from attractor_jax.groups import own_blocks
 from attractor_jax.iterate import repeat
-from attractor_jax.plan import Networks, Plan, own_blocks
+from attractor_jax.plan import Networks, Plan
 from attractor_jax.schema import Column
 from attractor_jax.stability import s_critical
 from attractor_jax.systems import System

@@ -24,9 +24,10 @@ from attractor_jax.continuation import carry
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.engine import Columns, Engine, Progress, no_progress
 from attractor_jax.grid import read_grid
+from attractor_jax.groups import Block
 from attractor_jax.iterate import in_stretches
 from attractor_jax.maps import check_dtype, stretch
-from attractor_jax.plan import Block, Plan, make_plan
+from attractor_jax.plan import Plan, make_plan
 from attractor_jax.systems import get
 
 START = ("carried", "fixed")

@@ -17,7 +17,8 @@ import numpy as np
 from attractor_jax.adaptive import judge
 from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
-from attractor_jax.plan import Block, Group, Plan, own_blocks
+from attractor_jax.groups import Block, Group, own_blocks
+from attractor_jax.plan import Plan
 
 Progress = Callable[[int, float], None]
 Columns = dict[str, np.ndarray]

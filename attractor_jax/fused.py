@@ -3,7 +3,7 @@ its tangent vector in registers from the first step to the last.
 
 A scan launches a kernel a step or more, and each of them reads the weights and the delays again. Here memory is touched
 where a run begins and ends, and where a block does. The price is the shape: what a thread keeps must fit into its
-registers (`plan.MOST_IN_REGISTERS`), which leaves room for lambda_1 of small networks, and for nothing else.
+registers (`groups.MOST_IN_REGISTERS`), which leaves room for lambda_1 of small networks, and for nothing else.
 
 Triton has no registers with an index: a vector of a network is a Python list here, and each element an array with one
 number a thread. A step is one pass of the only loop; several would save moves, and take minutes to compile. What is

@@ -18,7 +18,8 @@ from attractor_jax.config import TransitionsConfig
 from attractor_jax.continuation import Continuation, disagree
 from attractor_jax.critical import CRITICAL_COLUMNS, knows_origin, verified_critical
 from attractor_jax.engine import Columns, Engine
-from attractor_jax.plan import Networks, Plan, own_blocks
+from attractor_jax.groups import own_blocks
+from attractor_jax.plan import Networks, Plan
 from attractor_jax.regimes import CHAOTIC_REGIMES, DECIDED, ORDERED, classify_columns, of_regimes
 from attractor_jax.schema import Column
 

@@ -178,19 +178,20 @@ def _compiled(row: Row, dump: Path) -> dict[str, Any]:
     import numpy as np
     from jax.experimental import topologies
 
-    from attractor_jax import plan as plans
+    from attractor_jax import groups
     from attractor_jax.config import ConfigError, SweepConfig
     from attractor_jax.engine import Engine
+    from attractor_jax.plan import make_plan
 
     jax.config.update("jax_enable_x64", True)
     config = SweepConfig.from_mapping(_configuration(row))
     refused = False
     try:
-        plan = plans.make_plan(config)
+        plan = make_plan(config)
     except ConfigError:
         refused = True
-        plans.MOST_IN_REGISTERS = dict.fromkeys(plans.MOST_IN_REGISTERS, 10**6)  # what would become of it?
-        plan = plans.make_plan(config)
+        groups.MOST_IN_REGISTERS = dict.fromkeys(groups.MOST_IN_REGISTERS, 10**6)  # what would become of it?
+        plan = make_plan(config)
     topology = topologies.get_topology_desc("1x1x1", "cuda", target_config=as_text_proto(H100), topology="1x1x1")
     (part, *_) = plan.parts()
     engine = Engine(plan, part.group, topology.devices[:1], 2.0**40, AT_ONCE)

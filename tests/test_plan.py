@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from runs import TINY, plan_of
 
-from attractor_jax import plan as plan_module
-from attractor_jax.plan import Block, Part, Plan
+from attractor_jax.groups import Block
+from attractor_jax.plan import Part, Plan
 from sweeps.command_line import CONF
 
 AXES = ("N", "D", "seed", "replicate", "s")
@@ -168,12 +168,12 @@ def test_the_hash_changes_with(change: tuple[str, ...]) -> None:
     assert plan_of(*BASE, *change).hash != plan_of(*BASE).hash
 
 
-@pytest.mark.parametrize(("constant", "value"), [("NUMERICS_VERSION", -1), ("BLOCK_NUMBERS", 2**16)])
+@pytest.mark.parametrize(("constant", "value"), [("plan.NUMERICS_VERSION", -1), ("groups.BLOCK_NUMBERS", 2**16)])
 def test_the_hash_changes_with_the_program_and_its_blocks(
     constant: str, value: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = plan_of(seeds(100), scales(50), "measure.k=4").hash
-    monkeypatch.setattr(plan_module, constant, value)
+    monkeypatch.setattr(f"attractor_jax.{constant}", value)
     assert plan_of(seeds(100), scales(50), "measure.k=4").hash != before
 
 

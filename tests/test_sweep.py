@@ -24,7 +24,8 @@ import attractor_jax as aj
 from attractor_jax.batch import Program
 from attractor_jax.config import ConfigError
 from attractor_jax.engine import Engine
-from attractor_jax.plan import Block, Plan
+from attractor_jax.groups import Block
+from attractor_jax.plan import Plan
 from attractor_jax.stability import s_critical
 from attractor_jax.sweep import compute_part
 from sweeps.command_line import CONF

@@ -1,0 +1,70 @@
+"""Which cells does a grid have, and which of them share a static shape? In the plan's canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from attractor_jax.config import ConfigError
+from attractor_jax.systems import System
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The cells of one static shape, before anything is decided about them: see `groups.Group`."""
+
+    static: dict[str, int]
+    draws: dict[str, np.ndarray]
+    lanes: dict[str, np.ndarray]
+    n_draws: int
+    n_lanes: int
+    n_values: int
+
+
+def _axes(system: System) -> tuple[list[str], list[str], list[str]]:
+    """Names of the static axes, of the other axes that a draw reads, and of the rest."""
+    static = [axis.name for axis in system.axes if axis.static]
+    draws = [axis.name for axis in system.axes if not axis.static and axis.name in system.draw_axes]
+    lanes = [axis.name for axis in system.axes if not axis.static and axis.name not in system.draw_axes]
+    if [axis.name for axis in system.axes] != [*static, *draws, *lanes]:
+        raise ConfigError("system.name", "must declare its axes in the order static, drawn, others", system.name)
+    return static, draws, lanes
+
+
+def product(system: System, values: dict[str, np.ndarray]) -> Iterator[Shape]:
+    """Every draw meets every lane: one draw of the weights serves all of them."""
+    static, draws, lanes = _axes(system)
+    draw_columns = _columns({name: values[name] for name in draws})
+    lane_columns = {name: column[None] for name, column in _columns({name: values[name] for name in lanes}).items()}
+    n_draws = int(np.prod([len(values[name]) for name in draws], dtype=int))
+    n_lanes = int(np.prod([len(values[name]) for name in lanes], dtype=int))
+    for point in np.ndindex(*[len(values[name]) for name in static]):
+        chosen = {name: int(values[name][i]) for name, i in zip(static, point, strict=True)}
+        yield Shape(chosen, draw_columns, lane_columns, n_draws, n_lanes, len(values[lanes[-1]]))
+
+
+def _columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The product of the axes as one column each, the last axis fastest."""
+    if not values:
+        return {}
+    grid = np.meshgrid(*values.values(), indexing="ij")
+    return {name: column.ravel() for name, column in zip(values, grid, strict=True)}
+
+
+def listed(system: System, cells: dict[str, np.ndarray]) -> Iterator[Shape]:
+    """Every cell is its own draw with a single lane."""
+    static, draws, lanes = _axes(system)
+    n_cells = len(next(iter(cells.values())))
+    shapes = np.stack([cells[name] for name in static], axis=1) if static else np.zeros((n_cells, 0), int)
+    for shape in np.unique(shapes, axis=0):
+        here = np.all(shapes == shape, axis=1)
+        yield Shape(
+            {name: int(value) for name, value in zip(static, shape, strict=True)},
+            {name: cells[name][here] for name in draws},
+            {name: cells[name][here][:, None] for name in lanes},
+            n_draws=int(here.sum()),
+            n_lanes=1,
+            n_values=1,
+        )
