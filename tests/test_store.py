@@ -25,7 +25,6 @@ from attractor_jax.schema import SchemaError, check_columns
 from attractor_jax.store import RunDirectory, TableError, read_manifest, read_part_metadata
 from attractor_jax.sweep import run_sweep
 from attractor_jax.systems.classic import Logistic
-from sweeps.command_line import compose, prepare_overrides
 from sweeps.run import run
 
 # Four parts of fifty cells: one block each.
@@ -176,7 +175,7 @@ def test_a_failing_write_loses_nothing(
 
 def test_a_place_that_cannot_be_written_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert run(compose(prepare_overrides([*ARGUMENTS, f"output={tmp_path}/file/results"]))) == 1
+    assert run(plan_of(*ARGUMENTS, f"output={tmp_path}/file/results")) == 1
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert line.startswith(f"error: output={tmp_path}/file/results cannot be used: ") and out == ""
@@ -184,7 +183,7 @@ def test_a_place_that_cannot_be_written_gets_one_line(tmp_path: Path, capsys: py
 
 def test_a_run_of_another_plan_gets_one_line(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (copy / "cells" / "notes.txt").write_text("mine")
-    assert run(compose(prepare_overrides([*ARGUMENTS, f"output={tmp_path}"]))) == 1
+    assert run(plan_of(*ARGUMENTS, f"output={tmp_path}")) == 1
     assert (
         capsys.readouterr().err
         == f"error: {copy}/cells/notes.txt is no part of this plan: move it away and run again\n"
@@ -210,7 +209,7 @@ def test_what_fails_on_the_way_gets_one_line(
 
     monkeypatch.setattr("attractor_jax.backend.start", lambda config: jax.devices())
     monkeypatch.setattr("attractor_jax.sweep.run_sweep", failing)
-    assert run(compose(prepare_overrides([*ARGUMENTS, f"output={tmp_path}"]))) == 1
+    assert run(plan_of(*ARGUMENTS, f"output={tmp_path}")) == 1
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert line.startswith(f"error: {message}") and line.endswith("the same command goes on from there") and out == ""
