@@ -39,13 +39,15 @@ MOST_OWN_SHARE, FULL_LANES = 4, 64
 FEWEST_TO_SETTLE = 8
 
 
-def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift:
+def lanes_last(system: System, *, own: bool = False, squeezed: bool = False, kernel: Any = None) -> Lift:
     """The lift of a block: f(map, carry) for one network becomes f((draws, parameters), carries) for G x S of them.
 
     Every leaf of a carry has the draws on its first axis and the lanes on its last; a draw has no lane axis at all.
 
     Args:
         own: there is one draw, and it has a lane axis too. Lanes that share nothing still fill the processor's vectors.
+        squeezed: the one draw has no axis inside, where `vmap` gives it one: a program is traced in two thirds of the
+            time. Sums over units are vectorised otherwise then; with one exponent, float64 loses a quarter by it.
         kernel: a `fused.Kernel` where it is the engine; None for `scan`.
     """
 
@@ -69,13 +71,13 @@ def lanes_last(system: System, *, own: bool = False, kernel: Any = None) -> Lift
         return lifted
 
     def over_draws(lanes: Callable[..., Any]) -> Callable[..., Any]:
-        return _of_one(lanes) if own else jax.vmap(lanes)
+        return _of_one(lanes) if squeezed else jax.vmap(lanes)
 
     return Lift(one, wide if system.wide else one, kernel)
 
 
 def _of_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.vmap` of a function over a first axis of one entry, without what that costs to trace."""
+    """`jax.vmap` of a function over a first axis of one entry."""
 
     def lifted(*arguments: Any) -> Any:
         out = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), arguments))
@@ -253,7 +255,8 @@ class BlockMeasurement:
 
     @property
     def _lift(self) -> Lift:
-        return lanes_last(self.system, own=self.own, kernel=self.kernel)
+        squeezed = self.own and self.group.rotates
+        return lanes_last(self.system, own=self.own, squeezed=squeezed, kernel=self.kernel)
 
     def _better_apart(self, draws: Any, parameters: Any) -> bool:
         """Had the cells better be lanes that share nothing?"""
