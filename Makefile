@@ -51,7 +51,6 @@ performance: .venv/installed-tests
 	$(BIN)/python -m benchmarks.throughput --write benchmarks/results/throughput.csv | tee benchmarks/results/throughput.txt
 	$(BIN)/python -m benchmarks.scaling --write benchmarks/results/scaling.csv
 	$(BIN)/python -m benchmarks.figures
-	$(BIN)/python -m benchmarks.guard --record
 
 # Every engine compiled for an H100 on a machine without a GPU, into docs/gpu_program.md. An environment of its own, of
 # 1.3 GB: JAX's plugin for NVIDIA, of the version of jax, and NVIDIA's ptxas.

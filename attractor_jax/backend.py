@@ -32,9 +32,17 @@ def tune_cpu() -> None:
     Sweeps do this themselves. In a program of your own, call it before JAX computes anything: afterwards it has no
     effect. Flags that the environment variable XLA_FLAGS sets already stay as they are.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    missing = [f"--{flag}" for flag in CPU_FLAGS if flag.split("=")[0] not in flags]
-    os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *missing])
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    for flag in CPU_FLAGS:
+        *options, name = flag.split("=")[:-1]  # an option among XLA's extra ones has its name behind theirs
+        if any(name in given for given in flags):
+            continue
+        list_ = next((i for i, given in enumerate(flags) if options and given.startswith(f"--{options[0]}=")), None)
+        if list_ is None:
+            flags.append(f"--{flag}")
+        else:
+            flags[list_] += "," + flag.removeprefix(f"{options[0]}=")
+    os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
 def start(config: BackendConfig) -> Sequence[Any]:

@@ -57,7 +57,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
             closed forms are taken from them.
     """
     measured = engine.block_measurement
-    program = engine.first_program((engine.group.own_block, 2))
+    program = engine.first_program((engine.group.own_block(2), 2))
     n = networks.n_values
     found = [{name: values.copy() for name, values in cells.items()} for _ in range(2)]
     states: list[np.ndarray] | None = None

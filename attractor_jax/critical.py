@@ -76,7 +76,7 @@ def verified_critical(engine: Engine, networks: Networks, cells: Columns) -> Col
             states = engine.first_states(block).transpose(0, 2, 1)
             yield engine.problem(block)[0], {"s": block.lanes["s"]}, states
 
-    program = engine.program(_of(system), (engine.group.own_block, 2))
+    program = engine.program(_of(system), (engine.group.own_block(2), 2))
     growth, angle = (np.empty((n, 2)) for _ in range(2))
     for block, found in zip(blocks, program.run(inputs(), engine.wait), strict=True):
         for into, values in zip((growth, angle), found, strict=True):

@@ -21,8 +21,8 @@ def default_renormalise_every(k: int, D: int, rotates: bool) -> int:
     """Steps between orthonormalisations of k tangent vectors in D dimensions that were measured to be safe.
 
     The largest exponent needs one only before the vector leaves the floating-point numbers; more of them need it
-    before the frame becomes singular to rounding. Where the map keeps a whole frame orthonormal by rotations at every
-    step (`rotates`), it only sweeps up rounding.
+    before the frame becomes singular to rounding. Where rotations keep a whole frame orthonormal at every step
+    (`rotates`), it says how often a logarithm is taken of the lengths that they took out.
     """
     if k == 1:
         return min(16, 2 * D)  # a shift register of D delays contracts at most once a turn: few delays, fewer steps

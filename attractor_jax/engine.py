@@ -200,7 +200,7 @@ class Engine:
 
     def _further_round(self, columns: Columns, waiting: _Waiting, repeats: int, finished: Progress) -> _Waiting | None:
         """As many steps again for the cells that wait: `columns` have their rows replaced, and fewer are left."""
-        measure, G = self.plan.config.measure, self.group.own_block
+        measure, G = self.plan.config.measure, self.group.own_block()
         axes = [name for axis in self.plan.system.axes if (name := axis.name) not in self.group.static]
         chosen = {name: columns[name][waiting.rows] for name in axes}
 
@@ -254,7 +254,7 @@ class Engine:
     @cached_property
     def _further_program(self) -> Program:
         measured = self.block_measurement
-        return self.program(lambda inputs: measured.further(*inputs), (self.group.own_block, 1))
+        return self.program(lambda inputs: measured.further(*inputs), (self.group.own_block(), 1))
 
 
 @dataclass(frozen=True)

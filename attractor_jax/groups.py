@@ -88,22 +88,22 @@ class Group:
         return self.n_draws * self.n_lanes
 
     @property
-    def lane_chunks(self) -> int:
+    def lane_slices(self) -> int:
         return -(-self.n_lanes // self.block_shape[1])
 
     @property
     def n_blocks(self) -> int:
-        return -(-self.n_draws // self.block_shape[0]) * self.lane_chunks
+        return -(-self.n_draws // self.block_shape[0]) * self.lane_slices
 
     @property
     def n_parts(self) -> int:
         return -(-self.n_blocks // self.blocks_per_part)
 
-    @property
-    def own_block(self) -> int:
-        """Cells in a block of cells that share nothing."""
-        block = ROTATED_BLOCK if self.rotates else OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL
-        return min(block, self.n_cells)
+    def own_block(self, lanes: int = 1) -> int:
+        """Draws in a block whose draws share nothing, with so many lanes each."""
+        if self.rotates:
+            return max(1, min(ROTATED_BLOCK // lanes, self.n_cells))
+        return min(OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL, self.n_cells)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
         axes: every axis that is not static, (cells,) or (cells, S): S lanes of one draw side by side.
         cell_id: (cells,) or (cells, S).
     """
-    G, n = group.own_block, len(cell_id)
+    n = len(cell_id)
     columns = {name: np.reshape(values, (n, -1)) for name, values in axes.items()}
+    G = group.own_block(cell_id.size // n)
     for first in range(0, n, G):
         at = first + np.arange(G)
         real, at = at < n, np.minimum(at, n - 1)
@@ -144,8 +145,8 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
 
 def block_of(group: Group, index: int) -> Block:
     G, S = group.block_shape
-    draw_chunk, lane_chunk = divmod(index, group.lane_chunks)
-    draw, lane = draw_chunk * G + np.arange(G), lane_chunk * S + np.arange(S)
+    draw_slice, lane_slice = divmod(index, group.lane_slices)
+    draw, lane = draw_slice * G + np.arange(G), lane_slice * S + np.arange(S)
     real = (draw < group.n_draws)[:, None] & (lane < group.n_lanes)[None, :]
     draw, lane = np.minimum(draw, group.n_draws - 1), np.minimum(lane, group.n_lanes - 1)
     lanes = {
@@ -198,8 +199,7 @@ def _block_shape(shape: Shape, numbers: int, *, whole: bool) -> tuple[int, int]:
     in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
     # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)
-    chunks = -(-shape.n_lanes // most_lanes)
-    lanes = -(-shape.n_lanes // chunks)
+    lanes = -(-shape.n_lanes // -(-shape.n_lanes // most_lanes))
     if whole:
         lanes = -(-lanes // shape.n_values) * shape.n_values
     return min(shape.n_draws, max(1, in_block // lanes)), lanes

@@ -1,9 +1,9 @@
 """Running a map: the loop that every measurement uses, and the orbit itself.
 
 All loops of the library take a `Lift`, which turns a function of one network into a function of many. For a single
-orbit it is the identity; for a sweep it is a nested `vmap` (blocks.py). The vectorisation stands inside the loop, not
-around it: `vmap` of a scan would move the batch axis of every carry to the front, and the fast layout has the
-networks that share their weights on the last.
+orbit it is the identity; for a sweep it is a nested `vmap`, or less where a function is written for lanes (blocks.py).
+The vectorisation stands inside the loop, not around it: `vmap` of a scan would move the batch axis of every carry to
+the front, and the fast layout has the networks on the last.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def _nothing(function: Callable[..., Any]) -> Callable[..., Any]:
 single = Lift(_nothing, _nothing)
 
 
-def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times: int, unroll: int = 1) -> Any:
+def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times: int) -> Any:
     """carry -> function(map, carry), `times` times, in one compiled loop whose memory does not grow with `times`."""
     if times == 0:
         return carry
-    return jax.lax.scan(lambda c, _: (function(map_, c), None), carry, None, length=times, unroll=min(unroll, times))[0]
+    return jax.lax.scan(lambda c, _: (function(map_, c), None), carry, None, length=times)[0]
 
 
 def in_stretches(function: Callable[..., Any], map_: Any, carry: Any, *, steps: int) -> Any:

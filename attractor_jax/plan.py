@@ -87,9 +87,9 @@ class Part:
         # Without making the blocks: a sweep asks all of its parts before it begins.
         G, S = self.group.block_shape
         index = np.arange(self.first_block, self.first_block + self.n_blocks)
-        draw_chunk, lane_chunk = np.divmod(index, self.group.lane_chunks)
-        draws = np.minimum(G, self.group.n_draws - draw_chunk * G)
-        return int(draws @ np.minimum(S, self.group.n_lanes - lane_chunk * S))
+        draw_slice, lane_slice = np.divmod(index, self.group.lane_slices)
+        draws = np.minimum(G, self.group.n_draws - draw_slice * G)
+        return int(draws @ np.minimum(S, self.group.n_lanes - lane_slice * S))
 
 
 @dataclass(frozen=True)

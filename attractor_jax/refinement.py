@@ -38,4 +38,4 @@ def refine(engine: Engine, networks: Networks, cells: Columns) -> Columns:
         for name, each in networks.axes.items()
     }
     blocks = own_blocks(engine.group, axes | {axis: between.ravel()}, ids.ravel())
-    return engine.measure(blocks, shape=(engine.group.own_block, 1))
+    return engine.measure(blocks, shape=(engine.group.own_block(), 1))

@@ -131,8 +131,9 @@ def classify(
             neutral_dimension: Int64, the same count where the orbit came back, 0 elsewhere.
             kaplan_yorke_dimension, kaplan_yorke_lower: see `dimension.kaplan_yorke`; 0 where the orbit came back.
             entropy_bound: nats per step; see `dimension.entropy_bound`; 0 where the orbit came back.
-            spectrum_flagged: bool, do not trust the last exponents: sum_rule_residual is above the limit, or a single
-                step contracts below what the dtype resolves. False where there is no whole spectrum (k < D).
+            spectrum_flagged: bool, do not trust the last exponents, and deep in saturation (s far above 8) none:
+                sum_rule_residual is above the limit, or a single step contracts below what the dtype resolves. False
+                where lambda_1 alone was measured.
             second_opinion: categorical over `OPINIONS`, only where the table has `zero_one_k` or `lambda_two_orbit`.
                 "disagrees" where one of them contradicts lambda_1, "agrees" where at least one confirms it and none
                 contradicts, null where none can say. lambda_two_orbit contradicts it when they differ by more than
@@ -222,7 +223,7 @@ def classify(
         limit = df["dtype"].astype(str).map(SUM_RULE_LIMIT).to_numpy(float)
     else:
         limit = sum_rule_limit
-    table["spectrum_flagged"] = (residual > limit) | (~np.isnan(residual) & drowned)
+    table["spectrum_flagged"] = (residual > limit) | ((spectra.length > 1) & drowned)
     if "zero_one_k" in df.columns or "lambda_two_orbit" in df.columns:
         apart = np.fmax(apart_errors * np.abs(_numbers(df["lambda_1_se"])), floor / steps)
         table["second_opinion"] = _second_opinion(df, tolerance, apart, regular_k=regular_k, chaotic_k=chaotic_k)

@@ -205,7 +205,7 @@ def bisect(
         axes[axis] = middle.reshape(len(rows), -1)
         ids = np.arange(len(rows) * lanes).reshape(len(rows), -1)
         table = classify_columns(
-            engine.measure(own_blocks(engine.group, axes, ids), shape=(engine.group.own_block, lanes))
+            engine.measure(own_blocks(engine.group, axes, ids), shape=(engine.group.own_block(lanes), lanes))
         )
         for e, event in enumerate(EVENTS):
             before, after = (side(table).reshape(middle.shape)[:, e] for side in (event.before, event.after))

@@ -24,7 +24,7 @@ BLOCKS = 20
 # exponent, and all.
 EXPECTED = {
     "bare": (60e6, 0),
-    "sweep": (60e6, 1e6),
+    "sweep": (60e6, 4e6),
     "article_loop": (4e4, 1e4),
     "numba_plain": (8e6, 8e5),
     "numba_loop": (15e6, 4e6),
@@ -69,7 +69,7 @@ class Case:
         largest, spectrum = EXPECTED[program]
         # Work grows as N D for the largest exponent and as D k for several.
         rate = largest * 64 / (self.N * self.D) if self.k == 1 else spectrum * 256 / (self.D * self.k)
-        unit = BLOCKS * (16 if self.k < self.D else 5)
+        unit = BLOCKS * (50 if program == "sweep" and self.k == self.D else 16)
         return max(1, round(self.seconds * cores * rate / self.cells / unit)) * unit
 
 

@@ -6,6 +6,7 @@ python -m benchmarks.figures [THROUGHPUT.csv SCALING.csv]    -> docs/throughput.
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse, save_figure
 from analysis.style import FAINT, INK, LINES, RC, WIDTH, group_colours, new_figure, styled
+from benchmarks.measured import Row
 
 RESULTS, DOCS = Path("benchmarks/results"), Path("docs")
 RATE = "million network-steps per second"
@@ -27,7 +29,7 @@ NAMES = {
     "numba_loop": "numba, one at a time",
     "numba_plain": "numba, as usually written",
     "lyapax": "lyapax",
-    "plain_vmap": "jit(vmap(...)), all at once",
+    "plain_vmap": "jit(vmap(...))",
 }
 COLUMNS = {
     "bare": r"$\lambda_1$ alone",
@@ -51,11 +53,26 @@ def main(argv: list[str] | None = None) -> int:
         for name, draw in (("throughput", draw_throughput), ("scaling", draw_scaling)):
             source = getattr(arguments, name)
             path = arguments.out / f"{name}.png"
-            save_figure(draw(pd.read_csv(source)), path, title=name, runs=[str(source)])
+            save_figure(draw(_read(source)), path, title=name, runs=[str(source)])
             print(path)
-    except OSError as problem:
+    except (OSError, ArgumentProblem) as problem:
         return refuse(problem, 1)
     return 0
+
+
+def _read(source: Path) -> pd.DataFrame:
+    """The rates in a file.
+
+    Raises:
+        ArgumentProblem: it is no table of rates.
+    """
+    try:
+        rates = pd.read_csv(source)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
+        rates = pd.DataFrame()
+    if missing := [field.name for field in fields(Row) if field.name not in rates]:
+        raise ArgumentProblem(f"`{source}` must be a table of rates, got one without {', '.join(missing)}")
+    return rates
 
 
 @styled

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from analysis.command import ArgumentProblem
 from benchmarks.competitors import Case, Rate
 
 
@@ -75,9 +76,26 @@ def tell(row: Row) -> None:
     print(json.dumps(asdict(row)), flush=True)
 
 
+def check_place(path: Path | None) -> None:
+    """Refuse a file that could not be written, before anything is measured for it.
+
+    Raises:
+        ArgumentProblem: no .csv, or no place for one.
+    """
+    if path is None:
+        return
+    if path.suffix != ".csv":
+        raise ArgumentProblem(f"`--write` must end in .csv, got {str(path)!r}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentProblem(
+            f"`--write` must be a place where a file can be made, got {str(path)!r}: {error}"
+        ) from None
+
+
 def write(path: Path, rows: Sequence[Row]) -> None:
     """A CSV file of these rows."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         table = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
         table.writeheader()

@@ -21,7 +21,7 @@ from typing import Any
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.competitors import BLOCKS, Case, Turn, bare, rival, sweep, take_turns
-from benchmarks.measured import Row, pinned, tell, write
+from benchmarks.measured import Row, check_place, pinned, tell, write
 
 QUESTIONS = ("batch", "delays", "exponents", "columns")
 BATCHES = (1, 8, 64, 512, 4096, 32768)
@@ -40,8 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
         if arguments.rounds < 1:
             raise ArgumentProblem(f"`--rounds` must be at least 1, got {arguments.rounds}")
-        if arguments.write is not None and arguments.write.suffix != ".csv":
-            raise ArgumentProblem(f"`--write` must end in .csv, got {str(arguments.write)!r}")
+        check_place(arguments.write)
     except ArgumentProblem as problem:
         return refuse(problem, 2)
     if arguments.worker:

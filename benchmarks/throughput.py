@@ -1,7 +1,7 @@
 """How many network-steps per second, beside everybody else?
 
     python -m benchmarks.throughput [--questions rivals spectrum ...] [--shapes 4x16 8x32] [--dtypes float64 float32]
-                                    [--cores 1 all] [--rounds 5] [--write FILE.csv]
+                                    [--rounds 5] [--write FILE.csv]
 
     rivals      lambda_1 at every shape and dtype: the bare engine and the sweep's own program beside the C++ ceiling,
                 numba, lyapax and plain vmap
@@ -9,11 +9,12 @@
     four        k = 4 at (4, 16)
     delays      how the cost of a step grows from D = 16 to 64 and 128, beside D k
     two_cores   all cores beside one
-    end_to_end  `sweeps.run` for about a minute, from its start to its table, beside the engine in the same minute
+    end_to_end  `sweeps.run` for about a minute, from its start to its table, beside the engine in the same minutes: all
+                steps count there, those of the transient and of the search for a period as well
 
 Millions of network-steps per second, tangent included, warm; medians of rounds in which the competitors take turns
-within one process that is pinned to its cores (competitors.py). Read the ratios: machines are shared and drift. All of
-it takes a quarter of an hour.
+within one process that is pinned to its cores, one where nothing else is said (competitors.py). Read the ratios:
+machines are shared and drift. All of it takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks import ceiling
 from benchmarks.competitors import EXPECTED, Case, competitors, sweep, take_turns
 from benchmarks.end_to_end import end_to_end
-from benchmarks.measured import Row, pinned, tell, write
+from benchmarks.measured import Row, check_place, pinned, tell, write
 
 QUESTIONS = ("rivals", "spectrum", "four", "delays", "two_cores", "end_to_end")
-ON_ONE_CORE, ON_ALL = ("four", "delays"), ("two_cores", "end_to_end")
+ON_ALL = ("two_cores", "end_to_end")
 DELAYS = (16, 64, 128)
 
 
@@ -42,14 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D, for lambda_1")
     parser.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), default=["float64", "float32"])
-    parser.add_argument("--cores", nargs="+", type=_cores, default=["1", "all"], help="how many, or all")
     parser.add_argument("--rounds", type=_positive, default=5)
     parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
         arguments = parser.parse_args(argv)
-        if arguments.write is not None and arguments.write.suffix != ".csv":
-            raise ArgumentProblem(f"`--write` must end in .csv, got {str(arguments.write)!r}")
+        check_place(arguments.write)
     except ArgumentProblem as problem:
         return refuse(problem, 2)
     if arguments.worker:
@@ -73,15 +72,13 @@ def main(argv: list[str] | None = None) -> int:
 def _all_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     """Everything that is asked for; each number of cores in a process of its own."""
     there = len(os.sched_getaffinity(0))
-    counts = sorted({there if cores == "all" else int(cores) for cores in arguments.cores})
     for question in arguments.questions:
         if question == "end_to_end":
             yield from end_to_end(arguments.rounds)
             continue
-        for cores in [1] if question in ON_ONE_CORE else [there] if question in ON_ALL else counts:
-            words = ["--worker", "--rounds", str(arguments.rounds), "--questions", question]
-            words += ["--shapes", *arguments.shapes, "--dtypes", *arguments.dtypes]
-            yield from pinned("benchmarks.throughput", words, cores)
+        words = ["--worker", "--rounds", str(arguments.rounds), "--questions", question]
+        words += ["--shapes", *arguments.shapes, "--dtypes", *arguments.dtypes]
+        yield from pinned("benchmarks.throughput", words, there if question in ON_ALL else 1)
 
 
 def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -153,22 +150,15 @@ def _line(row: Row, before: Sequence[Row]) -> str:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
     return int(text)
 
 
 def _shape(text: str) -> str:
     N, by, D = text.partition("x")
-    if not (by and N.isdigit() and D.isdigit() and int(N) and int(D)):
+    if not (by and N.isdecimal() and D.isdecimal() and int(N) and int(D)):
         raise argparse.ArgumentTypeError(f"must be N x D, such as 4x16, got {text!r}")
-    return text
-
-
-def _cores(text: str) -> str:
-    there = len(os.sched_getaffinity(0))
-    if text != "all" and not (text.isdigit() and 1 <= int(text) <= there):
-        raise argparse.ArgumentTypeError(f"must be 1 to {there}, or all, got {text!r}")
     return text
 
 

@@ -55,7 +55,8 @@ def test_rows_become_figures(tmp_path: Path) -> None:
     ("module", "words", "told"),
     [
         (throughput, ["--shapes", "4"], "must be N x D"),
-        (throughput, ["--cores", "1000"], "must be 1 to"),
+        (throughput, ["--shapes", "²x4"], "must be N x D"),
+        (throughput, ["--write", "/proc/x/rates.csv"], "must be a place where a file can be made"),
         (throughput, ["--write", "rates.txt"], "`--write` must end in .csv"),
         (scaling, ["--rounds", "0"], "`--rounds` must be at least 1"),
     ],

@@ -199,15 +199,16 @@ def test_bad_input_is_named() -> None:
             classify(df, **{name: float("nan")})
 
 
-def test_a_step_that_contracts_below_rounding_flags_a_whole_spectrum() -> None:
+def test_a_step_that_contracts_below_rounding_flags_several_exponents() -> None:
     deep = table(
-        cell([0.1], log_det_min=-61.0),
-        cell([0.1], log_det_min=-59.0),
-        cell([0.1], log_det_min=-30.0, dtype="float32"),
-        cell([0.1], log_det_min=-61.0, sum_rule_residual=np.nan),  # k < D: no tail to distrust
-        cell([0.1], log_det_min=np.nan),  # a map that does not tell its determinant
+        cell([0.1, -9.0], log_det_min=-61.0),
+        cell([0.1, -9.0], log_det_min=-59.0),
+        cell([0.1, -9.0], log_det_min=-30.0, dtype="float32"),
+        cell([0.1, -9.0], log_det_min=-61.0, sum_rule_residual=np.nan),  # k < D has no sum rule, but a tail
+        cell([0.1], log_det_min=-61.0, sum_rule_residual=np.nan),  # lambda_1 alone: no tail to distrust
+        cell([0.1, -9.0], log_det_min=np.nan),  # a map that does not tell its determinant
     )
-    assert classify(deep)["spectrum_flagged"].tolist() == [True, False, True, False, False]
+    assert classify(deep)["spectrum_flagged"].tolist() == [True, False, True, True, False, False]
 
 
 def test_a_large_table_is_labelled_without_a_loop_over_its_rows() -> None:
