@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -102,3 +103,18 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         for row in rows:
             rates = {name: f"{getattr(row, name):.5g}" for name in ("median", "low", "high")}
             table.writerow(asdict(row) | rates)
+
+
+def positive(text: str) -> int:
+    """A number of rounds, of kernels: an argument's type."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def shape(text: str) -> str:
+    """N x D of networks: an argument's type."""
+    N, by, D = text.partition("x")
+    if not (by and N.isdecimal() and D.isdecimal() and int(N) and int(D)):
+        raise argparse.ArgumentTypeError(f"must be N x D, such as 4x16, got {text!r}")
+    return text

@@ -21,7 +21,7 @@ from typing import Any
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.competitors import BLOCKS, Case, Turn, bare, rival, sweep, take_turns
-from benchmarks.measured import Row, check_place, pinned, tell, write
+from benchmarks.measured import Row, check_place, pinned, positive, tell, write
 
 QUESTIONS = ("batch", "delays", "exponents", "columns")
 BATCHES = (1, 8, 64, 512, 4096, 32768)
@@ -33,13 +33,11 @@ SECONDS = 0.3
 def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser("python -m benchmarks.scaling", "Throughput against batch, D, k and columns.")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
         arguments = parser.parse_args(argv)
-        if arguments.rounds < 1:
-            raise ArgumentProblem(f"`--rounds` must be at least 1, got {arguments.rounds}")
         check_place(arguments.write)
     except ArgumentProblem as problem:
         return refuse(problem, 2)

@@ -31,7 +31,7 @@ from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks import ceiling
 from benchmarks.competitors import EXPECTED, Case, competitors, sweep, take_turns
 from benchmarks.end_to_end import end_to_end
-from benchmarks.measured import Row, check_place, pinned, tell, write
+from benchmarks.measured import Row, check_place, pinned, positive, shape, tell, write
 
 QUESTIONS = ("rivals", "spectrum", "four", "delays", "two_cores", "end_to_end")
 ON_ALL = ("two_cores", "end_to_end")
@@ -41,9 +41,9 @@ DELAYS = (16, 64, 128)
 def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser("python -m benchmarks.throughput", "Network-steps per second, beside the rivals.")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
-    parser.add_argument("--shapes", nargs="+", type=_shape, default=["4x16", "8x32"], help="N x D, for lambda_1")
+    parser.add_argument("--shapes", nargs="+", type=shape, default=["4x16", "8x32"], help="N x D, for lambda_1")
     parser.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), default=["float64", "float32"])
-    parser.add_argument("--rounds", type=_positive, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--write", type=Path, metavar="FILE", help="CSV file for the rates")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     try:
@@ -103,7 +103,7 @@ def _measure(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _cases(question: str, arguments: argparse.Namespace) -> Iterator[Case]:
-    shapes = [tuple(int(number) for number in shape.split("x")) for shape in arguments.shapes]
+    shapes = [tuple(int(number) for number in text.split("x")) for text in arguments.shapes]
     for dtype in arguments.dtypes:
         if question in ("rivals", "two_cores"):
             yield from (Case(N, D, 1, dtype) for N, D in shapes)
@@ -147,19 +147,6 @@ def _line(row: Row, before: Sequence[Row]) -> str:
         ratios = f"   it / {first.program} {row.median / first.median:6.3f}"
     heading = f"\n{which}, {row.N} x {row.D}, {row.dtype}, {cores}\n" if not same else ""
     return f"{heading}  {row.program:24}{rates}{ratios}"
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
-    return int(text)
-
-
-def _shape(text: str) -> str:
-    N, by, D = text.partition("x")
-    if not (by and N.isdecimal() and D.isdecimal() and int(N) and int(D)):
-        raise argparse.ArgumentTypeError(f"must be N x D, such as 4x16, got {text!r}")
-    return text
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_rows_become_figures(tmp_path: Path) -> None:
         (throughput, ["--shapes", "²x4"], "must be N x D"),
         (throughput, ["--write", "/proc/x/rates.csv"], "must be a place where a file can be made"),
         (throughput, ["--write", "rates.txt"], "`--write` must end in .csv"),
-        (scaling, ["--rounds", "0"], "`--rounds` must be at least 1"),
+        (scaling, ["--rounds", "0"], "must be a whole number from 1 on"),
     ],
 )
 def test_slips_on_the_command_line_are_one_line(
