@@ -129,6 +129,8 @@ def main() -> int:
         arguments = parser.parse_args()
         if shutil.which("ptxas") is None:
             raise ArgumentProblem("ptxas must be on the PATH (make gpu-program puts NVIDIA's there), got none")
+        if not arguments.output.parent.is_dir():
+            raise ArgumentProblem(f"`--output` must be a file in a folder that is there, got {str(arguments.output)!r}")
     except ArgumentProblem as problem:
         return refuse(problem, 2)
     if arguments.worker is not None:
@@ -137,8 +139,11 @@ def main() -> int:
     lines = [HEAD]
     print(HEAD, flush=True)
     for i, row in enumerate(ROWS):
-        with tempfile.TemporaryDirectory() as dump:
-            line = _line(row, _worked(i, dump))
+        try:
+            with tempfile.TemporaryDirectory() as dump:
+                line = _line(row, _worked(i, dump))
+        except subprocess.CalledProcessError as failed:
+            return refuse(failed, 1)
         lines.append(line)
         print(line, flush=True)
     arguments.output.write_text(PAGE.format(table="\n".join(lines)))

@@ -53,6 +53,14 @@ def main() -> int:
         turns = parser.parse_args().turns
     except ArgumentProblem as problem:
         return refuse(problem, 2)
+    try:
+        return _compare(turns)
+    except subprocess.CalledProcessError as failed:
+        sys.stderr.write(failed.stderr if isinstance(failed.stderr, str) else (failed.stderr or b"").decode())
+        return refuse(failed, 1)
+
+
+def _compare(turns: int) -> int:
     taken: dict[str, list[float]] = {"cold": [], "warm": [], "least": []}
     for _ in range(turns):
         with tempfile.TemporaryDirectory() as folder:
