@@ -29,9 +29,9 @@ MOST_LANES = 64
 # Cells in a block where a whole frame is rotated. Measured on CPU: with fewer its loops are not vectorised and take as
 # long as with 64; with more the frames leave the caches.
 ROTATED_BLOCK = 64
-# Cells in a block of cells that share nothing. Measured on CPU: 90 % (80 % with several exponents) of the throughput of
-# the largest blocks, and a last straggler is not slowed by many empty places beside it.
-OWN_BLOCK_OF_ONE, OWN_BLOCK_OF_SEVERAL = 32, 16
+# Cells in a block of cells that share nothing, in further rounds and beside the plan's own blocks. Measured on CPU: as
+# fast as any (nine tenths of it with several exponents), and a last straggler is not slowed by many empty places.
+OWN_BLOCK = 32
 
 # Numbers of a network (weights, gains, bias, state, tangent vector) that a thread of the engine `fused` can keep beside
 # its sums: an H100 has 255 registers a thread, and a float64 takes two. Found by compiling: in
@@ -103,7 +103,7 @@ class Group:
         """Draws in a block whose draws share nothing, with so many lanes each."""
         if self.rotates:
             return max(1, min(ROTATED_BLOCK // lanes, self.n_cells))
-        return min(OWN_BLOCK_OF_ONE if self.k == 1 else OWN_BLOCK_OF_SEVERAL, self.n_cells)
+        return min(OWN_BLOCK, self.n_cells)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,8 @@ def make_group(system: System, config: SweepConfig, refine: int, shape: Shape, *
 def _block_shape(shape: Shape, numbers: int, *, whole: bool) -> tuple[int, int]:
     """Draws and lanes of the blocks for cells of so many numbers, networks kept whole if asked to."""
     in_block = min(BLOCK_NUMBERS // numbers, shape.n_draws * shape.n_lanes // FEWEST_BLOCKS)
-    in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, MOST_IN_BLOCK))
+    # Cells that share nothing are slower by a third in the largest blocks.
+    in_block = int(np.clip(in_block, FEWEST_IN_BLOCK, FEWEST_IN_BLOCK if shape.n_lanes == 1 else MOST_IN_BLOCK))
     # With few draws the lanes must fill the block alone; else about 64 of them, evenly cut, do.
     most_lanes = max(MOST_LANES, in_block // shape.n_draws)
     lanes = -(-shape.n_lanes // -(-shape.n_lanes // most_lanes))

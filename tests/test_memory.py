@@ -34,7 +34,7 @@ def test_memory_does_not_grow_with_the_steps(tmp_path: Path) -> None:
         for attempt in ("compile", "measure"):
             peaks[steps] = peak_gib(*few, f"measure.steps={steps}", f"output={tmp_path / attempt}")
     print(f"\npeak GiB by steps: {peaks}")
-    assert peaks[2_000_000] == pytest.approx(peaks[20_000], rel=0.05)
+    assert peaks[2_000_000] < 1.05 * peaks[20_000]
 
 
 def test_a_million_cells_fit_into_three_gibibytes(tmp_path: Path) -> None:
