@@ -34,9 +34,9 @@ ROTATED_BLOCK = 64
 OWN_BLOCK = 32
 
 # Numbers of a network (weights, gains, bias, state, tangent vector) that a thread of the engine `fused` can keep beside
-# its sums: an H100 has 255 registers a thread, and a float64 takes two. Found by compiling: in
-# float64, (4, 16), (8, 9), (2, 25) and (2, 24) fit with 100 to 106 of them; in float32, (4, 32), (8, 20), (12, 12) with
-# 192 to 208 do, but (2, 47) with 190 spills 28 bytes.
+# its sums: an H100 has 255 registers a thread, and a float64 takes two. Found by compiling: in float64, (4, 16), (8, 9)
+# and (2, 25) fit with 100 to 106 of them; in float32, (4, 32), (8, 20), (12, 12) with 192 to 208 do, but (2, 47) with
+# 190 spills 28 bytes.
 MOST_IN_REGISTERS = {"float64": 104, "float32": 176}
 
 # Rounds of an adaptive measurement that a cell is reckoned to need: it decides where parts are cut, and no number.

@@ -77,16 +77,8 @@ def gram_schmidt_interval(
 
     def end(_: Any, m: Measurement, c: _Carried) -> Measurement:
         frame, logarithms = orthonormalise(c.register[:, 1:])
-        return replace(
-            m,
-            state=c.register[:, 0],
-            frame=frame,
-            growth=m.growth + logarithms,
-            log_determinant=m.log_determinant + c.determinants.log(),
-            smallest_determinant=c.smallest,
-            observed=m.observed + length,
-            step=m.step + length,
-        )
+        m = replace(m, state=c.register[:, 0], frame=frame, smallest_determinant=c.smallest)
+        return _grown(m, logarithms, c.determinants, length)
 
     carried = (lift.wide(begin)(map_, measurement), measurement.observations)
     carried, observations = in_stretches(further, map_, carried, steps=length)
@@ -115,16 +107,8 @@ def rotated_interval(map_: Any, measurement: Any, *, length: int, measures: tupl
         return turned, lift(observe)(map_, carried[1], turned.state)
 
     def end(_: Any, m: Measurement, t: _Turned) -> Measurement:
-        return replace(
-            m,
-            state=t.state,
-            frame=frame_of(t.turning),
-            growth=m.growth + t.lengths.log(),
-            log_determinant=m.log_determinant + t.determinants.log(),
-            smallest_determinant=t.smallest,
-            observed=m.observed + length,
-            step=m.step + length,
-        )
+        m = replace(m, state=t.state, frame=frame_of(t.turning), smallest_determinant=t.smallest)
+        return _grown(m, t.lengths.log(), t.determinants, length)
 
     carried = (lift.wide(begin)(map_, measurement), measurement.observations)
     carried, observations = repeat(step, map_, carried, times=length)
@@ -184,6 +168,17 @@ class _Turned:
     lengths: Product
     determinants: Product
     smallest: Float[Array, "*lanes"]
+
+
+def _grown(m: Measurement, logarithms: Float[Array, "k *lanes"], determinants: Product, steps: int) -> Measurement:
+    """The measurement with what an interval of so many steps adds to its sums."""
+    return replace(
+        m,
+        growth=m.growth + logarithms,
+        log_determinant=m.log_determinant + determinants.log(),
+        observed=m.observed + steps,
+        step=m.step + steps,
+    )
 
 
 def _observed(measures: tuple[Measure, ...], map_: Any, observations: dict[str, Any], state: Array) -> dict[str, Any]:

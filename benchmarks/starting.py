@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse
+from benchmarks.measured import positive
 
 LEAST = "import jax; jax.jit(lambda x: x + 1)(1.0).block_until_ready()"
 MOST = {"cold": 5.0, "warm": 2.5}  # times the least
@@ -48,7 +49,7 @@ def main() -> int:
     parser = OneLineParser(
         "python -m benchmarks.starting", "Seconds until a sweep computes, beside those of JAX alone."
     )
-    parser.add_argument("--turns", type=int, choices=range(1, 101), metavar="TURNS", default=5)
+    parser.add_argument("--turns", type=positive, default=5)
     try:
         turns = parser.parse_args().turns
     except ArgumentProblem as problem:

@@ -5,14 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import gpu_program
-from benchmarks.gpu_program import (
-    Launches,
-    as_text_proto,
-    instructions,
-    launches,
-    registers_and_spills,
-    size_of,
-)
+from benchmarks.gpu_program import as_text_proto
+from benchmarks.launches import Launches, instructions, launches, registers_and_spills, size_of
 
 PROGRAM = """\
 HloModule jit_f, is_scheduled=true
