@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -93,6 +93,16 @@ def check_place(path: Path | None) -> None:
         raise ArgumentProblem(
             f"`--write` must be a place where a file can be made, got {str(path)!r}: {error}"
         ) from None
+
+
+def kept(found: Iterable[Row], path: Path | None) -> Iterator[Row]:
+    """The rows, each as soon as it is found; the file, if any, has all of them so far."""
+    rows: list[Row] = []
+    for row in found:
+        rows.append(row)
+        if path is not None:
+            write(path, rows)
+        yield row
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.competitors import BLOCKS, Case, Turn, bare, rival, sweep, take_turns
-from benchmarks.measured import Row, check_place, pinned, positive, tell, write
+from benchmarks.measured import Row, check_place, kept, pinned, positive, tell
 
 QUESTIONS = ("batch", "delays", "exponents", "columns")
 BATCHES = (1, 8, 64, 512, 4096, 32768)
@@ -45,15 +45,11 @@ def main(argv: list[str] | None = None) -> int:
         for row in _measure(arguments.questions, arguments.rounds):
             tell(row)
         return 0
-    rows: list[Row] = []
     words = ["--worker", "--rounds", str(arguments.rounds), "--questions", *arguments.questions]
     try:
-        for row in pinned("benchmarks.scaling", words, 1):
+        for row in kept(pinned("benchmarks.scaling", words, 1), arguments.write):
             shape = f"{row.N} x {row.D}, k = {row.k}, {row.cells} cells"
             print(f"{row.question:10} {shape:28} {row.program:18}{row.median:10.3g}", flush=True)
-            rows.append(row)
-            if arguments.write is not None:
-                write(arguments.write, rows)
     except subprocess.CalledProcessError as failed:
         return refuse(failed, 1)
     return 0

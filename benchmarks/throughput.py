@@ -31,7 +31,7 @@ from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks import ceiling
 from benchmarks.competitors import EXPECTED, Case, competitors, sweep, take_turns
 from benchmarks.end_to_end import end_to_end
-from benchmarks.measured import Row, check_place, pinned, positive, shape, tell, write
+from benchmarks.measured import Row, check_place, kept, pinned, positive, shape, tell
 
 QUESTIONS = ("rivals", "spectrum", "four", "delays", "two_cores", "end_to_end")
 ON_ALL = ("two_cores", "end_to_end")
@@ -59,11 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"the C++ ceiling is left out: {reason}")
     rows: list[Row] = []
     try:
-        for row in _all_rows(arguments):
+        for row in kept(_all_rows(arguments), arguments.write):
             print(_line(row, rows), flush=True)
             rows.append(row)
-            if arguments.write is not None:
-                write(arguments.write, rows)
     except subprocess.CalledProcessError as failed:
         return refuse(failed, 1)
     return 0

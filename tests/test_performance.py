@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import figures, scaling, throughput
 from benchmarks.competitors import Case, Rate, Turn, bare, competitors, sweep, take_turns
-from benchmarks.measured import Row, write
+from benchmarks.measured import Row, kept
 
 
 def test_a_rate_is_steps_over_seconds() -> None:
@@ -44,7 +44,7 @@ def test_rows_become_figures(tmp_path: Path) -> None:
     rivals = [row(q, "sweep", case) for q, case in zip(("rivals", "rivals", "spectrum"), cases, strict=True)]
     further = [row(question, "sweep", cases[0]) for question in ("batch", "delays", "exponents", "columns")]
     for name, rows in (("throughput", rivals), ("scaling", further)):
-        write(tmp_path / f"{name}.csv", rows)
+        assert list(kept(iter(rows), tmp_path / f"{name}.csv")) == rows
     assert pd.read_csv(tmp_path / "throughput.csv")["median"].tolist() == [2.0] * 3
     files = [str(tmp_path / f"{name}.csv") for name in ("throughput", "scaling")]
     assert figures.main([*files, "--out", str(tmp_path)]) == 0
