@@ -181,7 +181,9 @@ def _measured(
     outputs = engine.first_program(engine.group.block_shape).run(inputs, engine.wait)
     for block, (exact, _), measured in zip(blocks, problems, outputs, strict=True):
         ends.append(measured.carry.state)
-        pieces.append(engine.cells(block, exact, engine.block_measurement.columns(measured, 1)))
+        pieces.append(
+            engine.cells(block, engine.closed_form(block, exact), engine.block_measurement.columns(measured, 1))
+        )
         engine.progress(len(pieces[-1]["cell_id"]), len(pieces[-1]["cell_id"]) * engine.steps_of_first_round)
     return ends, {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 from attractor_jax.adaptive import judge
 from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
-from attractor_jax.groups import Block, Group, own_blocks
+from attractor_jax.groups import Block, Group, bundles, own_blocks
 from attractor_jax.plan import Plan
 
 Progress = Callable[[int, float], None]
@@ -120,19 +121,21 @@ class Engine:
         time.sleep(0.01)
         self.progress(0, 0.0)
 
-    def cells(self, block: Block, exact: Any, computed: Columns) -> Columns:
+    def closed_form(self, block: Block, exact: Any) -> Columns:
+        """The system's closed forms, each (G, S), from the block's draws in float64."""
+        return self.plan.system.closed_form(exact, {name: block.lanes[name] for name in self.plan.system.parameters})
+
+    def cells(self, block: Block, closed: Columns, computed: Columns) -> Columns:
         """One row a real cell of a block, by column: identity, what was computed, and the closed forms."""
         shape = block.real.shape
-        parameters = {name: block.lanes[name] for name in self.plan.system.parameters}
         constants = {
             "dtype": self.plan.config.backend.dtype,
             "engine": self.plan.config.backend.program,
             "dimension": self.group.dimension,
         }
         columns = {name: np.broadcast_to(values[:, None], shape) for name, values in block.draws.items()}
-        columns |= block.lanes | {"cell_id": block.cell_id} | computed
+        columns |= block.lanes | {"cell_id": block.cell_id} | computed | closed
         columns |= {name: np.broadcast_to(np.array(value, object), shape) for name, value in constants.items()}
-        columns |= self.plan.system.closed_form(exact, parameters)
         return {name: np.asarray(values)[block.real] for name, values in columns.items()}
 
     def _draw_axes(self, block: Block) -> list[dict[str, int]]:
@@ -164,22 +167,28 @@ class Engine:
     ) -> tuple[Columns, _Waiting | None]:
         """Every cell measured once, and those that are not done yet."""
         measure = self.plan.config.measure
-        under_way: deque[tuple[Block, Any]] = deque()
+        under_way: deque[tuple[Block, Columns]] = deque()
+        G = shape[0]
 
         def inputs() -> Iterator[Any]:
-            for block in blocks:
-                exact, problem = self.problem(block)
-                under_way.append((block, exact))
-                yield (*problem, self.states(self.first_states(block)))
+            for several in bundles(self.group, blocks, shape):
+                exact, problem = self.problem(several)
+                under_way.append((several, self.closed_form(several, exact)))
+                together = (*problem, self.states(self.first_states(several)))
+                for first in range(0, len(several.real), G):
+                    yield jax.tree.map(lambda leaf, first=first: leaf[first : first + G], together)
 
         pieces: list[Columns] = []
         carries: list[Any] = []
         left: list[np.ndarray] = []
         discards: list[np.ndarray] = []
         rows = 0
-        for measured in self.first_program(shape).run(inputs(), self.wait):
-            block, exact = under_way.popleft()
-            piece = self.cells(block, exact, self.block_measurement.columns(measured, 1))
+        outputs = iter(self.first_program(shape).run(inputs(), self.wait))
+        while (output := next(outputs, None)) is not None:
+            block, closed = under_way.popleft()
+            others = islice(outputs, len(block.real) // G - 1)
+            measured = jax.tree.map(lambda *leaves: np.concatenate(leaves), output, *others)
+            piece = self.cells(block, closed, self.block_measurement.columns(measured, 1))
             pieces.append(piece)
             done = len(piece["cell_id"])
             if measure.adaptive:
