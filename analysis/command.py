@@ -86,7 +86,8 @@ def figure_command(
     except ArgumentProblem as problem:
         return refuse(problem, 2)
 
-    from attractor_jax.store import TableError, read_run
+    from attractor_jax.parts import TableError
+    from attractor_jax.reading import read_run
 
     try:
         with warnings.catch_warnings(record=True) as told:
@@ -118,7 +119,7 @@ def further_table(run: Path, table: str) -> pd.DataFrame | None:
     Raises:
         TableError: a part of it is damaged.
     """
-    from attractor_jax.store import list_tables, read_run
+    from attractor_jax.reading import list_tables, read_run
 
     if table not in list_tables(run):
         return None

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from attractor_jax.lyapunov import Exponents, lyapunov_exponents
     from attractor_jax.maps import DelayedLogisticMap, HenonMap, LinearMap, LogisticMap
     from attractor_jax.networks import FeedbackNetwork, GaussianNetwork, feedback_network, network_from_row
+    from attractor_jax.parts import TableError
     from attractor_jax.phase import phase_table
+    from attractor_jax.reading import read_run
     from attractor_jax.recurrence import find_period
     from attractor_jax.regimes import classify
     from attractor_jax.stability import origin_radius, s_critical
-    from attractor_jax.store import TableError, read_run
 
 _HOME = {
     "OrbitDensity": "branches",
@@ -46,8 +47,8 @@ _HOME = {
     "classify": "regimes",
     "origin_radius": "stability",
     "s_critical": "stability",
-    "TableError": "store",
-    "read_run": "store",
+    "TableError": "parts",
+    "read_run": "reading",
     "tune_cpu": "backend",
 }
 

@@ -256,6 +256,20 @@ class PlanConfig(_Section):
 
 
 @dataclass(frozen=True)
+class ShardConfig(_Section):
+    """Which share of the parts one process computes."""
+
+    index: int
+    count: int
+
+    def check(self, prefix: str) -> None:
+        _at_least(prefix, self, index=0, count=1)
+        if self.index >= self.count:
+            must = f"must be below {prefix}count = {self.count}: shards are counted from 0"
+            raise ConfigError(f"{prefix}index", must, self.index)
+
+
+@dataclass(frozen=True)
 class SweepConfig(_Section):
     """One sweep: conf/sweep.yaml is its root."""
 
@@ -266,6 +280,7 @@ class SweepConfig(_Section):
     transitions: TransitionsConfig | None
     backend: BackendConfig
     plan: PlanConfig
+    shard: ShardConfig
     output: str
     dry_run: bool
 
@@ -281,6 +296,7 @@ class SweepConfig(_Section):
             "measure": MeasureConfig,
             "backend": BackendConfig,
             "plan": PlanConfig,
+            "shard": ShardConfig,
         }
         if mapping.get("transitions") is not None:
             sections["transitions"] = TransitionsConfig

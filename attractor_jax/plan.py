@@ -61,6 +61,12 @@ class Part:
     def file(self) -> str:
         return f"part-{self.index:05d}.parquet"
 
+    @property
+    def cost(self) -> float:
+        """Of its blocks, in steps of the reference network."""
+        G, S = self.group.block_shape
+        return self.group.cost * G * S * self.n_blocks
+
     def blocks(self) -> Iterator[Block]:
         """The part's blocks, each made when it is asked for."""
         for index in range(self.first_block, self.first_block + self.n_blocks):
@@ -139,6 +145,13 @@ class Plan:
             for first in range(0, group.n_blocks, group.blocks_per_part):
                 yield Part(index, group, first, min(group.blocks_per_part, group.n_blocks - first))
                 index += 1
+
+    def share(self, index: int, count: int) -> list[Part]:
+        """The parts of one of `count` processes, in the order of their index: the dearest are dealt out first, so that
+        all have about as much to do. Every part belongs to exactly one of them.
+        """
+        dearest_first = sorted(self.parts(), key=lambda part: (-part.cost, part.index))
+        return sorted(dearest_first[index::count], key=lambda part: part.index)
 
     @cached_property
     def hash(self) -> str:

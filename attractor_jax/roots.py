@@ -51,7 +51,8 @@ def largest_modulus(recurrence: Float[np.ndarray, "polynomials D"]) -> Float[np.
         return radius
     guess, parted = _dominant(terms, _SQUARINGS)
     _, exponent = np.frexp(np.abs(guess))
-    terms, guess = _in_units(terms, exponent), np.ldexp(guess.real, -exponent) + 1j * np.ldexp(guess.imag, -exponent)
+    terms = _in_units(terms, exponent)
+    guess = np.ldexp(np.real(guess), -exponent) + 1j * np.ldexp(np.imag(guess), -exponent)
     root, step = _newton(terms, guess)
     modulus = np.abs(root)
     near = (step <= _LAST_STEP) & (np.abs(root - guess) <= _WHOLE_WAY * modulus)

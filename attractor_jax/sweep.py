@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -22,8 +22,15 @@ from attractor_jax.store import CELLS, RunDirectory
 from attractor_jax.transitions import find_transitions, transition_columns
 
 
-def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], progress: Progress = no_progress) -> None:
-    """Compute and write every part that is not there yet.
+def run_sweep(
+    plan: Plan,
+    directory: RunDirectory,
+    *,
+    devices: Sequence[Any],
+    progress: Progress = no_progress,
+    begins: Callable[[Part], None] = lambda part: None,
+) -> None:
+    """Compute and write every part of the directory's that is not there yet.
 
     Args:
         plan: what to compute.
@@ -31,6 +38,7 @@ def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], pr
         devices: where; how many there are changes no number.
         progress: called after each batch with the cells and the network-steps that it finished, and with zeros while
             one is waited for.
+        begins: called before each part.
 
     Raises:
         OSError: a part cannot be written. Those before it are safe.
@@ -44,8 +52,12 @@ def run_sweep(plan: Plan, directory: RunDirectory, *, devices: Sequence[Any], pr
         "device": devices[0].device_kind,
         "commit": commit(),
     }
-    for part in plan.parts():
+    for part in directory.parts:
         if part.index in directory.done:
+            continue
+        begins(part)
+        if directory.has(part):  # another process was here in the meantime
+            progress(part.n_cells, 0.0)
             continue
         if engine is None or engine.group is not part.group:
             engine = Engine(plan, part.group, devices, memory_budget(backend, devices), backend.batch, progress)

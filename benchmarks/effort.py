@@ -65,7 +65,8 @@ def _plan(*arguments: str) -> Plan:
 
 def _swept(plan: Plan, root: Path, devices: Any) -> tuple[pd.DataFrame, float]:
     """The table of a sweep in the order of its cells, and how long it took, compilation included."""
-    from attractor_jax.store import RunDirectory, read_run
+    from attractor_jax.reading import read_run
+    from attractor_jax.store import RunDirectory
     from attractor_jax.sweep import run_sweep
 
     directory = RunDirectory(root, plan)

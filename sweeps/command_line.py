@@ -5,10 +5,12 @@ ready for Hydra, whose own messages fill a screen.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -100,6 +102,28 @@ def compose(overrides: list[str]) -> DictConfig:
             if key.startswith("++grid.") and key not in ("++grid.cells", "++grid.refine") and text != "null":
                 raise ConfigError(key[2:], "must be left out where grid.cells lists the cells", text)
     return composed
+
+
+def combinations(overrides: list[str]) -> list[list[str]]:
+    """What each of several jobs (`-m`) is told, as Hydra's own sweeper combines it; shards of one plan are one job.
+
+    Raises:
+        ConfigError: a sweep that Hydra's sweeper does not have.
+    """
+    told = [override for override in overrides if override.partition("=")[0].lstrip("+") != "shard.index"]
+    try:
+        parsed = OverridesParser.create().parse_overrides(told)
+        (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise ConfigError("the command line", f"must be {VALUE}: {one_line(error)}") from error
+    return jobs
+
+
+def as_typed(overrides: Iterable[str]) -> list[str]:
+    """The arguments of one job as a person would give them: for all shards, and without what was made for Hydra."""
+    words = [override.lstrip("+") for override in overrides]
+    empty = {f"{word.partition('=')[0]}=null" for word in words if not word.endswith("=null")}
+    return [word for word in words if word not in empty and not word.startswith(("shard.", "~", "hydra"))]
 
 
 def as_mapping(composed: DictConfig) -> dict[str, Any]:

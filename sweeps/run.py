@@ -1,8 +1,8 @@
 """python -m sweeps.run [experiment=NAME] [key=value ...]: compute a sweep and write its table.
 
-The last line printed is the run directory. Exit code 0: complete; 1: something failed while running; 2: the
-configuration is wrong; 130 or 143: stopped. Whatever the code, the parts already written are safe, and the same
-command goes on where it stopped.
+The last line printed is the run directory. Exit code 0: complete; 1: something failed while running, or shards are
+missing; 2: the configuration is wrong; 130, 140 or 143: stopped. Whatever the code, the parts already written are safe,
+and the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,51 +22,71 @@ import hydra
 from omegaconf import DictConfig
 
 from attractor_jax.config import ConfigError, SweepConfig
-from attractor_jax.plan import Plan, make_plan
+from attractor_jax.plan import Part, Plan, make_plan
 from attractor_jax.schema import SchemaError
-from sweeps.command_line import CONF, ROOT, as_mapping, compose, prepare_overrides, split_options
+from sweeps.command_line import (
+    CONF,
+    ROOT,
+    as_mapping,
+    as_typed,
+    combinations,
+    compose,
+    prepare_overrides,
+    split_options,
+)
+from sweeps.stopping import Stopping
 
-if TYPE_CHECKING:  # the store imports pandas: a refused configuration does not wait for it
+if TYPE_CHECKING:  # a refused configuration does not wait for what writes tables
     from attractor_jax.store import RunDirectory
+
+_stopping = Stopping()
 
 
 def main() -> None:
     """Refuse a wrong command line within our own handler, and leave what Hydra alone can do to it."""
     gc.set_threshold(100_000)  # what imports and traces leave lives on: looking through it again and again costs
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _ask_to_stop)
+    _stopping.listen()
     try:
-        sys.argv[1:], plan = checked(sys.argv[1:])
-        if plan is None:
-            _hydra_main()
-        elif code := run(plan):  # Hydra's own main would compose the configuration twice more
+        typed = list(sys.argv[1:])
+        sys.argv[1:], plans, several = checked(typed)
+        if several:
+            code = _launch(plans)
+        elif not plans:
+            code = _hydra_main() or 0
+        else:
+            code = run(plans[0], command=typed)  # Hydra's own main would compose the configuration twice more
+        if code:
             sys.exit(code)
     except ConfigError as error:
         sys.exit(_say("config error", error, 2))
     except KeyboardInterrupt as stop:
         sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
     except SystemExit:
-        if _asked_to_stop:  # JAX would not let the interpreter end before the batch under way
+        if _stopping.asked:  # JAX would not let the interpreter end before the batch under way
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(128 + _asked_to_stop[0])
+            os._exit(128 + _stopping.asked)
         raise
 
 
-def checked(arguments: list[str]) -> tuple[list[str], Plan | None]:
-    """The command line as Hydra gets it, and the plan that it asks for, after everything that can be wrong with it was
-    looked at: nothing is imported or written for a sweep that cannot be.
+def checked(arguments: list[str]) -> tuple[list[str], list[Plan], bool]:
+    """The command line as Hydra gets it, the plans that it asks for, and whether Hydra's launcher runs them, after
+    everything that can be wrong with them was looked at: nothing is imported, written or submitted for a sweep that
+    cannot be.
 
-    The plan is None where a person wants something of Hydra itself.
+    There are no plans where a person wants something of Hydra itself.
 
     Raises:
-        ConfigError: the first thing that is wrong. Several sweeps at once (`-m`) are looked at one by one, later.
+        ConfigError: the first thing that is wrong.
     """
     options, parsed = split_options(arguments)
     overrides = prepare_overrides(parsed.overrides, several=parsed.multirun)
+    if parsed.multirun:
+        plans = {plan.hash: plan for plan in (read(compose(each)) for each in combinations(overrides))}
+        return [*overrides, *options], list(plans.values()), True
     plan = None if options else read(compose(overrides))
     of_hydra = any(override.lstrip("+~").startswith("hydra") for override in overrides)
-    return [*overrides, *options], None if of_hydra else plan
+    return [*overrides, *options], [] if of_hydra or plan is None else [plan], False
 
 
 def read(composed: DictConfig) -> Plan:
@@ -75,38 +96,81 @@ def read(composed: DictConfig) -> Plan:
 
 @hydra.main(config_path=str(CONF), config_name=ROOT, version_base="1.3")
 def _hydra_main(composed: DictConfig) -> None:
+    """One of Hydra's jobs: in this process, or in one of a cluster's, which comes in here."""
+    from hydra.core.hydra_config import HydraConfig
+
+    _stopping.listen()
     try:
-        code = run(read(composed))
+        code = run(read(composed), command=as_typed(HydraConfig.get().overrides.task))
     except ConfigError as error:
         code = _say("config error", error, 2)
+    if _stopping.asked:
+        _stopping.hand_on()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 128 + _stopping.asked)
     if code:  # a return lets Hydra go on to the next of several sweeps
         sys.exit(code)
 
 
-def run(plan: Plan) -> int:
-    """One sweep, from its plan to its exit code."""
+def _launch(plans: Sequence[Plan]) -> int:
+    """Several jobs through Hydra's launcher; whatever that says of them, what counts is what they wrote."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # an exception, and not a screen of it
+    failed = None
+    try:
+        _hydra_main()
+    except SystemExit as exit_:
+        failed = f"a job ended with exit code {exit_.code}"
+    except Exception as error:
+        failed = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if all(plan.config.dry_run for plan in plans):
+        return 1 if failed else 0
+    from attractor_jax.audit import examine
+    from attractor_jax.parts import TableError
+
+    code = 0
+    for plan in plans:
+        path = Path(plan.config.output) / plan.config.name / plan.hash
+        try:
+            found = examine(path)
+        except TableError as error:
+            code = _say("error", f"{error}; {failed}" if failed else error, 1)
+            continue
+        if not found.complete:
+            why = f" ({failed})" if failed else ""
+            code = _say("error", f"{found.summary()}{why}; the same command goes on from there", 1)
+        print(path, flush=True)
+    return code
+
+
+def run(plan: Plan, *, command: Sequence[str] = ()) -> int:
+    """One sweep, from its plan to its exit code.
+
+    Args:
+        command: the arguments that a person gave, kept in the manifest.
+    """
     try:
         if plan.config.dry_run:
             _describe(plan)
             return 0
-        return _compute(plan)
+        return _compute(plan, command)
     except ConfigError as error:
         return _say("config error", error, 2)
 
 
-def _compute(plan: Plan) -> int:
-    from attractor_jax.store import RunDirectory, TableError
+def _compute(plan: Plan, command: Sequence[str]) -> int:
+    from attractor_jax.store import RunDirectory
 
     try:
-        directory = RunDirectory(Path(plan.config.output), plan)
-    except TableError as error:
-        return _say("error", error, 1)
+        share = plan.share(plan.config.shard.index, plan.config.shard.count)
+        directory = RunDirectory(Path(plan.config.output), plan, parts=share, command=command)
     except OSError as error:
         return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
-
-    todo = [part for part in plan.parts() if part.index not in directory.done]
-    if len(todo) < plan.n_parts:
-        print(f"{len(directory.done)} of {plan.n_parts} parts are there already", file=sys.stderr)
+    for repair in directory.repairs:
+        print(f"repaired: {repair}", file=sys.stderr)
+    todo = [part for part in share if part.index not in directory.done]
+    if len(todo) < len(share):
+        print(f"{len(directory.done)} of {_counted_parts(directory)} are there already", file=sys.stderr)
     if not todo:
         _finish(directory)
         return 0
@@ -118,10 +182,11 @@ def _compute(plan: Plan) -> int:
 
         from attractor_jax.sweep import run_sweep
 
-        _stop_if_asked()
+        _stopping.check()
         try:
-            with _bar(sum(part.n_cells for part in todo)) as progress:
-                run_sweep(plan, directory, devices=devices, progress=progress)
+            with _bar(sum(part.n_cells for part in todo)) as (progress, begins), warnings.catch_warnings():
+                warnings.showwarning = _one_line
+                run_sweep(plan, directory, devices=devices, progress=progress, begins=begins)
         except jax.errors.JaxRuntimeError as error:
             # Most often the devices' memory: the first line says what could not be had.
             reason = str(error).splitlines()[0]
@@ -156,7 +221,7 @@ def _finish(directory: RunDirectory) -> None:
 
 def _kept(directory: RunDirectory) -> str:
     """What an interrupted sweep leaves, and how to go on."""
-    done = f"{len(directory.done)} of {directory.plan.n_parts} parts are safe in {directory.path}"
+    done = f"{len(directory.done)} of {_counted_parts(directory)} are safe in {directory.path}"
     return f"{done}; the same command goes on from there"
 
 
@@ -172,21 +237,14 @@ def _say(kind: str, message: object, code: int) -> int:
     return code
 
 
-_asked_to_stop: list[int] = []
+def _counted_parts(directory: RunDirectory) -> str:
+    """Of the whole plan, or of this process's share of it."""
+    shard, n = directory.plan.config.shard, len(directory.parts)
+    return f"{n} parts" + (f" of shard {shard.index} of {shard.count}" if shard.count > 1 else "")
 
 
-def _ask_to_stop(number: int, frame: object) -> None:
-    """Ctrl-C and SIGTERM are heard while a batch is waited for; a second one ends the process as it would any other.
-
-    An exception out of nowhere, in the middle of the import of a compiled library, can end in a crash.
-    """
-    _asked_to_stop.append(number)
-    signal.signal(number, signal.SIG_DFL)
-
-
-def _stop_if_asked() -> None:
-    if _asked_to_stop:
-        raise KeyboardInterrupt(_asked_to_stop[0])
+def _one_line(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 SECONDS_BETWEEN_LINES = 10
@@ -206,7 +264,7 @@ def _bar(cells: int) -> Iterator[Any]:
 
         def progress(finished: int, steps: float) -> None:
             nonlocal spoken, done, all_steps
-            _stop_if_asked()
+            _stopping.goes_on(finished)
             now = time.perf_counter()
             done, all_steps = done + finished, all_steps + steps
             rate = f"{all_steps / (now - began) / 1e6:.2f} M network-steps/s"
@@ -221,7 +279,10 @@ def _bar(cells: int) -> Iterator[Any]:
                     flush=True,
                 )
 
-        yield progress
+        def begins(part: Part) -> None:
+            _stopping.begins(part.n_cells)
+
+        yield progress, begins
 
 
 def _describe(plan: Plan) -> None:
@@ -252,4 +313,6 @@ def _counted(n: int, noun: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    from sweeps import run as this  # jobs of a cluster import it by its name
+
+    this.main()

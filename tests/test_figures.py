@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import command, lyapunov_curves, phase_diagram, style
+from attractor_jax.parts import TableError
 from attractor_jax.phase import phase_table, regime_shares
 from attractor_jax.regimes import REGIMES, classify
 
@@ -362,10 +363,6 @@ def test_bad_arguments_of_drawing_are_named() -> None:
         lyapunov_curves.draw(df, seeds=[0] * 9)
 
 
-class FakeTableError(ValueError):
-    pass
-
-
 @pytest.fixture
 def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd.DataFrame], Path]:
     """Puts a table where the commands read runs from, and gives the run directory."""
@@ -373,12 +370,12 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[pd.Data
     def store(df: pd.DataFrame) -> Path:
         def read_run(path: Path) -> pd.DataFrame:
             if path != tmp_path:
-                raise FakeTableError(f"{path} is no run directory:\nit has no manifest.json")
+                raise TableError(f"{path} is no run directory:\nit has no manifest.json")
             return classify(df)
 
-        module = types.ModuleType("attractor_jax.store")
-        module.__dict__.update(read_run=read_run, TableError=FakeTableError)
-        monkeypatch.setitem(sys.modules, "attractor_jax.store", module)
+        module = types.ModuleType("attractor_jax.reading")
+        module.__dict__.update(read_run=read_run)
+        monkeypatch.setitem(sys.modules, "attractor_jax.reading", module)
         return tmp_path
 
     return store
@@ -504,7 +501,7 @@ def test_warnings_about_a_run_are_passed_on_in_one_line(
     stored: Callable[[pd.DataFrame], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = stored(run())
-    read = sys.modules["attractor_jax.store"].__dict__["read_run"]
+    read = sys.modules["attractor_jax.reading"].__dict__["read_run"]
 
     def incomplete(path: Path) -> pd.DataFrame:
         import warnings
@@ -512,6 +509,6 @@ def test_warnings_about_a_run_are_passed_on_in_one_line(
         warnings.warn("3 of 4 parts are there", stacklevel=1)
         return read(path)
 
-    monkeypatch.setitem(sys.modules["attractor_jax.store"].__dict__, "read_run", incomplete)
+    monkeypatch.setitem(sys.modules["attractor_jax.reading"].__dict__, "read_run", incomplete)
     assert phase_diagram.main([str(directory)]) == 0
     assert capsys.readouterr().err == "warning: 3 of 4 parts are there\n"

@@ -23,7 +23,7 @@ from attractor_jax.blocks import lanes_last
 from attractor_jax.config import BackendConfig, ConfigError
 from attractor_jax.fused import Kernel
 from attractor_jax.growth import advance, begin
-from attractor_jax.store import read_part_metadata
+from attractor_jax.parts import describe_part
 from attractor_jax.systems import get
 
 
@@ -54,7 +54,7 @@ def test_fused_equals_scan_in_all_columns(tmp_path: Path) -> None:
     assert runs[0].name == runs[1].name, "the engine is in no hash"
     scan, kernel = map(cells_of, runs)
     assert set(scan["engine"]) == {"scan"} and set(kernel["engine"]) == {"fused"}
-    assert read_part_metadata(next((runs[1] / "cells").iterdir()))["engine"] == "fused"
+    assert describe_part(next((runs[1] / "cells").iterdir()))["engine"] == "fused"
     assert set(scan["status"]) == {"ok", "superstable"}
     assert_equal(scan, kernel)
 

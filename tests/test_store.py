@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import jax
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -20,9 +26,11 @@ import pytest
 from runs import TINY, assert_identical, cells_of, plan_of, sweep
 
 from attractor_jax import read_run
+from attractor_jax.audit import examine
+from attractor_jax.parts import REPAIR, TableError, describe_part, read_part, write_part
 from attractor_jax.plan import Plan
 from attractor_jax.schema import SchemaError, check_columns
-from attractor_jax.store import RunDirectory, TableError, read_manifest, read_part_metadata
+from attractor_jax.store import RunDirectory, read_manifest
 from attractor_jax.sweep import run_sweep
 from attractor_jax.systems.classic import Logistic
 from sweeps.run import run
@@ -55,71 +63,164 @@ def part(run_: Path, index: int) -> Path:
     return run_ / "cells" / f"part-{index:05d}.parquet"
 
 
-def rewrite(path: Path, **about: object) -> None:
-    """The same part with other words about itself."""
-    table = pq.ParquetFile(path).read()
-    metadata = {**table.schema.metadata, b"attractor_jax": json.dumps(read_part_metadata(path) | about).encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), path)
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table, **about: object) -> None:
+    """The same part with other numbers or other words about itself, and a checksum that fits."""
+    table, before = read_part(path)
+    write_part(path, change(table), before | about)
+
+
+def aside(run_: Path) -> list[str]:
+    there = run_ / "_aside"
+    return sorted(path.name for path in there.iterdir()) if there.exists() else []
 
 
 # Who may be believed
 
 
 def test_a_finished_run_is_recognised(plan: Plan, copy: Path, tmp_path: Path) -> None:
-    assert RunDirectory(tmp_path, plan).done == {0, 1, 2, 3}
+    directory = RunDirectory(tmp_path, plan)
+    assert directory.done == {0, 1, 2, 3} and directory.repairs == [] and aside(copy) == []
 
 
-def test_a_manifest_of_another_plan_is_refused(plan: Plan, copy: Path, tmp_path: Path) -> None:
-    manifest = copy / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(plan.hash, "0123456789ab"))
-    with pytest.raises(TableError, match=f"belongs to another plan .0123456789ab, not {plan.hash}.*another output"):
-        RunDirectory(tmp_path, plan)
+def flip(path: Path, share: float) -> None:
+    """One bit of one byte."""
+    content = bytearray(path.read_bytes())
+    content[min(int(share * len(content)), len(content) - 1)] ^= 0x10
+    path.write_bytes(content)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"plan": "x"}', "\xff\x00"])
-def test_a_damaged_manifest_is_refused(text: str, plan: Plan, copy: Path, tmp_path: Path) -> None:
-    (copy / "manifest.json").write_text(text, "latin-1")
-    for use in (lambda: RunDirectory(tmp_path, plan), lambda: read_run(copy)):
-        with pytest.raises(TableError, match=r"manifest\.json is damaged .*: move it away and run again$"):
-            use()
+def truncate(path: Path, share: float) -> None:
+    os.truncate(path, int(share * path.stat().st_size))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.999])
-def test_a_truncated_part_is_refused(share: float, plan: Plan, copy: Path, tmp_path: Path) -> None:
-    os.truncate(part(copy, 2), int(share * part(copy, 2).stat().st_size))
-    for use in (lambda: RunDirectory(tmp_path, plan), lambda: read_run(copy)):
-        with pytest.raises(
-            TableError, match=r"part-00002\.parquet is damaged .*move it away and run again$"
-        ) as refused:
-            use()
-        assert "\n" not in str(refused.value)
-    part(copy, 2).unlink()
-    assert RunDirectory(tmp_path, plan).done == {0, 1, 3}
+def overwrite(path: Path, text: str) -> None:
+    path.write_text(text, "latin-1")
 
 
-@pytest.mark.parametrize("writer", [pd.DataFrame.to_parquet, lambda df, path: pl.from_pandas(df).write_parquet(path)])
-def test_a_foreign_table_is_refused(writer: Callable, plan: Plan, copy: Path, tmp_path: Path) -> None:
-    writer(pd.DataFrame({"lambda_1": [0.0]}), part(copy, 1))
-    for use in (lambda: RunDirectory(tmp_path, plan), lambda: read_run(copy)):
-        with pytest.raises(TableError, match=r"part-00001\.parquet was not written by a sweep"):
-            use()
+def of_another_writer(path: Path, writer: Callable) -> None:
+    writer(pd.DataFrame({"lambda_1": [0.0]}), path)
+
+
+# What can happen to part 1, and how the one line that says it goes on behind its path.
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    **{
+        f"a flipped bit at {share:.0%}": (
+            lambda path, share=share: flip(path, share),
+            r" (is damaged \(.*\)|was not .*)",
+        )
+        for share in (0.0, 0.01, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+    },
+    **{
+        f"truncated to {share:.0%}": (lambda path, share=share: truncate(path, share), r" is damaged \(.*\)")
+        for share in (0.0, 0.1, 0.5, 0.999)
+    },
+    "another plan's": (
+        lambda path: rewrite(path, plan="0123456789ab"),
+        r" belongs to another plan .*0123456789ab, part 1",
+    ),
+    "another place's": (
+        lambda path: shutil.copy(path.with_name("part-00000.parquet"), path),
+        r" belongs to another plan or place .*part 0",
+    ),
+    "a missing column": (
+        lambda path: pq.write_table(pq.read_table(path).drop_columns(["lambda_1"]), path),
+        r" is damaged \(its checksum does not fit\)",
+    ),
+    "missing rows": (lambda path: rewrite(path, lambda table: table.slice(1)), r" must have 50 rows, got 49"),
+    "pandas'": (lambda path: of_another_writer(path, pd.DataFrame.to_parquet), " was not written by a sweep"),
+    "polars'": (
+        lambda path: of_another_writer(path, lambda df, where: pl.from_pandas(df).write_parquet(where)),
+        " was not written by a sweep",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_found_said_in_one_line_and_repaired(
+    kind: str, plan: Plan, copy: Path, finished: Path, tmp_path: Path
+) -> None:
+    spoil, line = DAMAGE[kind]
+    spoil(part(copy, 1))
+    spoilt = part(copy, 1).read_bytes()
+    (fault,) = examine(copy).damaged.values()
+    assert re.fullmatch(rf"{copy}/cells/part-00001\.parquet{line}.*: {REPAIR}", fault), fault
+    if kind != "missing rows":  # nobody but the plan knows how many they are
+        with pytest.raises(TableError) as refused:
+            read_run(copy)
+        assert str(refused.value) == fault
+    assert part(copy, 1).read_bytes() == spoilt, "who looks changes nothing"
+
+    directory = RunDirectory(tmp_path, plan)
+    assert directory.done == {0, 2, 3}
+    assert directory.repairs == [f"{fault}; moved to {copy}/_aside/cells-part-00001.parquet"]
+    assert (copy / "_aside" / "cells-part-00001.parquet").read_bytes() == spoilt, "nothing is lost"
+    sweep(plan, tmp_path)
+    assert_identical(cells_of(copy), cells_of(finished))
+    assert examine(copy).complete
+
+
+def test_what_was_moved_aside_twice_is_kept_twice(plan: Plan, copy: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        truncate(part(copy, 1), 0.5)
+        sweep(plan, tmp_path)
+    assert aside(copy) == ["cells-part-00001.parquet", "cells-part-00001.parquet.2"]
+
+
+def test_every_flipped_byte_is_found(copy: Path) -> None:
+    content = part(copy, 0).read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(content), 400):
+        spoilt = bytearray(content)
+        spoilt[place] ^= 1 << (place % 8)
+        part(copy, 0).write_bytes(spoilt)
+        assert examine(copy).damaged, f"byte {place} of {len(content)}"
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "part-00004.parquet", "part-00001.parquet.bak"])
-def test_what_is_no_part_of_the_plan_is_refused(name: str, plan: Plan, copy: Path, tmp_path: Path) -> None:
+def test_what_is_no_part_of_the_plan_is_moved_aside(name: str, plan: Plan, copy: Path, tmp_path: Path) -> None:
     (copy / "cells" / name).write_text("mine")
-    with pytest.raises(TableError, match=f"{name} is no part of this plan: move it away and run again"):
-        RunDirectory(tmp_path, plan)
+    assert examine(copy).strangers == (copy / "cells" / name,) and not examine(copy).complete
+    (said,) = RunDirectory(tmp_path, plan).repairs
+    assert said == f"{copy}/cells/{name} is no part of this plan; moved to {copy}/_aside/cells-{name}"
+    assert (copy / "_aside" / f"cells-{name}").read_text() == "mine"
+    assert examine(copy).complete
 
 
-def test_a_part_of_another_plan_or_place_is_refused(plan: Plan, copy: Path, tmp_path: Path) -> None:
-    shutil.copy(part(copy, 0), part(copy, 1))
-    with pytest.raises(TableError, match=r"part-00001\.parquet belongs to another"):
-        RunDirectory(tmp_path, plan)
-    rewrite(part(copy, 1), plan="0123456789ab", part=1)
-    for use in (lambda: RunDirectory(tmp_path, plan), lambda: read_run(copy)):
-        with pytest.raises(TableError, match=r"part-00001\.parquet belongs to another plan \(0123456789ab"):
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"plan": "x"}', "\xff\x00"])
+def test_a_damaged_manifest_is_named_and_written_again(text: str, plan: Plan, copy: Path, tmp_path: Path) -> None:
+    whole = (copy / "manifest.json").read_text()
+    overwrite(copy / "manifest.json", text)
+    for use in (lambda: examine(copy), lambda: read_run(copy)):
+        with pytest.raises(TableError, match=r"manifest\.json is damaged .*: the sweep's own command writes it again$"):
             use()
+    directory = RunDirectory(tmp_path, plan)
+    assert directory.done == {0, 1, 2, 3} and "manifest.json is damaged" in directory.repairs[0]
+    assert (copy / "manifest.json").read_text() == whole and aside(copy) == ["manifest.json"]
+
+
+def test_a_manifest_of_another_plan_is_replaced(plan: Plan, copy: Path, tmp_path: Path) -> None:
+    path = copy / "manifest.json"
+    path.write_text(path.read_text().replace(plan.hash, "0123456789ab"))
+    with pytest.raises(TableError, match=f"must be a plan as this version makes it .{plan.hash}, .* got 0123456789ab"):
+        examine(copy)
+    (said,) = RunDirectory(tmp_path, plan).repairs
+    assert f"belongs to another plan (0123456789ab, not {plan.hash})" in said
+    assert examine(copy).complete
+
+
+def test_names_in_a_manifest_lead_nowhere(copy: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(part(copy, 0), outside / "part-00000.parquet")
+    path = copy / "manifest.json"
+    text = path.read_text()
+    for key in ("experiment", "name"):
+        spoilt = json.loads(text)
+        (spoilt if key == "experiment" else spoilt["config"])[key] = "../../outside"
+        path.write_text(json.dumps(spoilt))
+        df = read_run(copy)
+        assert len(df) == 200, "only what lies in the directory is read"
+    with pytest.raises(TableError, match="name must be usable as the name of a folder"):
+        examine(copy)
 
 
 @pytest.mark.parametrize("place", ["", "file", "empty"])
@@ -133,10 +234,38 @@ def test_what_is_no_run_is_refused(place: str, tmp_path: Path) -> None:
 # Whole or not at all
 
 
-def test_leftovers_of_a_killed_sweep_are_swept(plan: Plan, copy: Path, tmp_path: Path) -> None:
-    (copy / "_tmp" / "part-00002.parquet.12345").write_bytes(b"PAR1 torn")
+def test_leftovers_of_dead_processes_are_swept_and_those_of_others_left(plan: Plan, copy: Path, tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here = socket.gethostname()
+    names = {
+        f"part-00002.parquet.{here}.{dead.pid}": False,
+        f"part-00002.parquet.{here}.{os.getppid()}": True,
+        f"part-00002.parquet.elsewhere.{dead.pid}": True,
+        "part-00002.parquet.elsewhere.7": False,  # of the day before yesterday
+    }
+    for name in names:
+        (copy / "_tmp" / name).write_bytes(b"PAR1 torn")
+    os.utime(copy / "_tmp" / "part-00002.parquet.elsewhere.7", (0, time.time() - 2 * 86_400))
     RunDirectory(tmp_path, plan)
-    assert list((copy / "_tmp").iterdir()) == []
+    assert {path.name for path in (copy / "_tmp").iterdir()} == {name for name, stays in names.items() if stays}
+    assert len(read_run(copy)) == 200
+
+
+def test_a_temporary_that_somebody_took_away_is_written_again(
+    plan: Plan, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, taken = os.replace, []
+
+    def taken_away(source: Path, target: Path) -> None:
+        if not taken and str(target).endswith("part-00001.parquet"):
+            taken.append(source)
+            os.unlink(source)
+        works(source, target)
+
+    monkeypatch.setattr(os, "replace", taken_away)
+    assert_identical(cells_of(sweep(plan, tmp_path)), cells_of(finished))
+    assert taken
 
 
 def full_disk(*_: object, **__: object) -> None:
@@ -181,13 +310,13 @@ def test_a_place_that_cannot_be_written_gets_one_line(tmp_path: Path, capsys: py
     assert line.startswith(f"error: output={tmp_path}/file/results cannot be used: ") and out == ""
 
 
-def test_a_run_of_another_plan_gets_one_line(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repair_gets_one_line(copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (copy / "cells" / "notes.txt").write_text("mine")
-    assert run(plan_of(*ARGUMENTS, f"output={tmp_path}")) == 1
-    assert (
-        capsys.readouterr().err
-        == f"error: {copy}/cells/notes.txt is no part of this plan: move it away and run again\n"
-    )
+    assert run(plan_of(*ARGUMENTS, f"output={tmp_path}")) == 0
+    out, err = capsys.readouterr()
+    moved = f"moved to {copy}/_aside/cells-notes.txt"
+    assert err.splitlines()[0] == f"repaired: {copy}/cells/notes.txt is no part of this plan; {moved}"
+    assert out == f"{copy}\n"
 
 
 @pytest.mark.parametrize(
@@ -233,11 +362,22 @@ def test_a_system_that_computes_an_undeclared_column_is_refused(
 
 
 def test_a_part_says_where_it_comes_from(plan: Plan, finished: Path) -> None:
-    about = [read_part_metadata(part(finished, i)) for i in range(4)]
+    about = [describe_part(part(finished, i)) for i in range(4)]
     assert [one["part"] for one in about] == [0, 1, 2, 3]
     assert [one["rows"] for one in about] == [50] * 4
     for one in about:
-        assert set(one) == {"plan", "part", "rows", "engine", "dtype", "jaxlib", "device", "commit", "seconds"}
+        assert set(one) == {
+            "plan",
+            "part",
+            "rows",
+            "engine",
+            "dtype",
+            "jaxlib",
+            "device",
+            "commit",
+            "seconds",
+            "sha256",
+        }
         assert one["plan"] == plan.hash and one["dtype"] == "float64" and one["commit"] and one["device"]
 
 
@@ -278,10 +418,14 @@ def test_read_run_gives_cells_in_order_with_regimes_and_provenance(plan: Plan, f
 
 
 def test_read_run_gives_cells_in_order_whatever_the_order_of_the_rows(finished: Path, copy: Path) -> None:
-    file = pq.ParquetFile(part(copy, 0))
-    table = file.read()
-    pq.write_table(table.take(list(reversed(range(table.num_rows)))), part(copy, 0))
+    rewrite(part(copy, 0), lambda table: table.take(list(reversed(range(table.num_rows)))))
     assert_identical(read_run(copy), read_run(finished))
+
+
+def test_parts_with_other_columns_are_never_joined(copy: Path) -> None:
+    rewrite(part(copy, 2), lambda table: table.drop_columns(["lambda_1"]))
+    with pytest.raises(TableError, match=r"part-00002\.parquet must have the columns of part-00000\.parquet: "):
+        read_run(copy)
 
 
 def test_thresholds_are_passed_on(finished: Path) -> None:

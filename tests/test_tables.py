@@ -8,14 +8,14 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from runs import TINY, assert_identical, plan_of, sweep
 
 from attractor_jax import read_run
+from attractor_jax.parts import REPAIR, TableError, read_part, write_part
 from attractor_jax.phase import select, table_axes
 from attractor_jax.plan import NUMERICS_VERSION, Plan
-from attractor_jax.store import TableError, list_tables, read_part_metadata
+from attractor_jax.reading import list_tables
 
 ARGUMENTS = (
     "system=logistic",
@@ -104,17 +104,14 @@ def test_a_part_that_is_missing_beside_its_cells_is_named(copy: Path) -> None:
     with pytest.raises(TableError) as refused:
         read_run(copy, table="refined")
     missing = copy / "refined" / "part-00001.parquet"
-    again = f"move {copy}/cells/part-00001.parquet away as well and run the sweep again"
-    assert str(refused.value) == f"{missing} is missing: {again}"
+    assert str(refused.value) == f"{missing} is missing: {REPAIR}"
 
 
 def test_damage_and_strangers_are_found_in_every_table(copy: Path) -> None:
     part = copy / "transitions" / "part-00000.parquet"
-    table = pq.ParquetFile(part).read()
-    about = str(read_part_metadata(part)["plan"]).encode()
-    metadata = {key: value.replace(about, b"0123456789ab") for key, value in table.schema.metadata.items()}
-    pq.write_table(table.replace_schema_metadata(metadata), part)
-    with pytest.raises(TableError, match=r"transitions/part-00000\.parquet belongs to another plan \(0123456789ab"):
+    table, about = read_part(part)
+    write_part(part, table, about | {"plan": "0123456789ab"})
+    with pytest.raises(TableError, match=r"transitions/part-00000\.parquet belongs to another plan .*\(0123456789ab"):
         read_run(copy, table="transitions")
     os.truncate(part, part.stat().st_size // 2)
     with pytest.raises(TableError, match=r"transitions/part-00000\.parquet is damaged"):

@@ -21,6 +21,7 @@ from test_figures import S, caption, failed, texts
 from test_figures import run as plain_run
 
 from analysis import collapse, onset, routes, style
+from attractor_jax.parts import TableError
 from attractor_jax.regimes import REGIMES, classify
 
 KINDS = ("neimark_sacker", "flip", "pitchfork")
@@ -295,10 +296,6 @@ def test_every_figure_survives_and_nothing_is_clipped(draw: Callable[[pd.DataFra
         assert ax.get_window_extent().height > 60
 
 
-class FakeTableError(ValueError):
-    pass
-
-
 Stored = Callable[..., Path]
 
 
@@ -309,12 +306,12 @@ def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stored:
     def store(**tables: pd.DataFrame) -> Path:
         def read_run(path: Path, *, table: str = "cells") -> pd.DataFrame:
             if table not in tables:
-                raise FakeTableError(f"{path} has no table {table}, only {', '.join(tables)}")
+                raise TableError(f"{path} has no table {table}, only {', '.join(tables)}")
             return tables[table]
 
-        module = types.ModuleType("attractor_jax.store")
-        module.__dict__.update(read_run=read_run, list_tables=lambda path: list(tables), TableError=FakeTableError)
-        monkeypatch.setitem(sys.modules, "attractor_jax.store", module)
+        module = types.ModuleType("attractor_jax.reading")
+        module.__dict__.update(read_run=read_run, list_tables=lambda path: list(tables))
+        monkeypatch.setitem(sys.modules, "attractor_jax.reading", module)
         return tmp_path
 
     return store
