@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -17,24 +17,11 @@ from matplotlib.figure import Figure
 
 from analysis.style import DPI, RC, number
 from attractor_jax.phase import select, table_axes, varied_axes
-
-
-class ArgumentProblem(ValueError):
-    """Arguments that do not fit the run, or no command line at all: exit code 2."""
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 
 class RunProblem(ValueError):
     """A run that has not got what the figure shows: exit code 1."""
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A command line whose mistakes are told in one line."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise ArgumentProblem(message)
 
 
 class FigureParser(OneLineParser):
@@ -198,9 +185,3 @@ def read_assignments(option: str, given: list[str]) -> Mapping[str, float]:
         except ValueError:
             raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}") from None
     return read
-
-
-def refuse(problem: Exception, code: int) -> int:
-    """One line that says why nothing was drawn; gives back the exit code."""
-    print("error: " + " ".join(str(problem).split()), file=sys.stderr)
-    return code

@@ -32,27 +32,25 @@ def write_part(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
     """A new file with a table and what there is to say of it, not yet flushed to the disk."""
     told = json.dumps({**about, "rows": table.num_rows, "sha256": _BLANK.decode()}).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: told})
+    pq.write_table(table, path, **encoding(table.schema))
+    content = path.read_bytes()
+    at = content.rindex(_MARK) + len(_MARK)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(hashlib.sha256(content).hexdigest().encode())
+
+
+def encoding(schema: pa.Schema) -> dict[str, Any]:
+    """How the columns of a table are written: what pyarrow's writers are told."""
     floats, categories = [], []
-    for field in table.schema:
+    for field in schema:
         if pa.types.is_floating(field.type):
             floats.append(field.name)
         elif pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type):
             floats.append(f"{field.name}.list.element")
         elif pa.types.is_dictionary(field.type):
             categories.append(field.name)
-    pq.write_table(
-        table,
-        path,
-        compression="zstd",
-        use_dictionary=categories,  # pyright: ignore[reportArgumentType]
-        use_byte_stream_split=floats,  # pyright: ignore[reportArgumentType]
-        row_group_size=1 << 20,
-    )
-    content = path.read_bytes()
-    at = content.rindex(_MARK) + len(_MARK)
-    with open(path, "r+b") as file:
-        file.seek(at)
-        file.write(hashlib.sha256(content).hexdigest().encode())
+    return {"compression": "zstd", "use_dictionary": categories, "use_byte_stream_split": floats}
 
 
 def read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.launches import instructions, launches, ptxas
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "gpu_program.md"
 BLOCKS, STEPS = 20, 20_000

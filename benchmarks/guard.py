@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 RECORD = Path(__file__).with_name("guard.json")
 KEPT = 0.8  # of the recorded ratio

@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.competitors import Case, sweep
 from benchmarks.measured import positive, shape
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 # Operations of a program among the entries of a trace; loops hold other entries.
 KERNEL = re.compile(r"(?!while)[a-z][a-z0-9_-]*(\.\d+)?")

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.competitors import BLOCKS, Case, Turn, bare, rival, sweep, take_turns
 from benchmarks.measured import Row, check_place, kept, pinned, positive, tell
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 QUESTIONS = ("batch", "delays", "exponents", "columns")
 BATCHES = (1, 8, 64, 512, 4096, 32768)

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks.measured import positive
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 LEAST = "import jax; jax.jit(lambda x: x + 1)(1.0).block_until_ready()"
 MOST = {"cold": 5.0, "warm": 2.5}  # times the least

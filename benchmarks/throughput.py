@@ -27,11 +27,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse
 from benchmarks import ceiling
 from benchmarks.competitors import EXPECTED, Case, competitors, sweep, take_turns
 from benchmarks.end_to_end import end_to_end
 from benchmarks.measured import Row, check_place, kept, pinned, positive, shape, tell
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 QUESTIONS = ("rivals", "spectrum", "four", "delays", "two_cores", "end_to_end")
 ON_ALL = ("two_cores", "end_to_end")

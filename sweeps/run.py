@@ -50,11 +50,11 @@ def main() -> None:
         typed = list(sys.argv[1:])
         sys.argv[1:], plans, several = checked(typed)
         if several:
-            code = _launch(plans)
+            code = _launch(plans, typed)
         elif not plans:
             code = _hydra_main() or 0
         else:
-            code = run(plans[0], command=typed)  # Hydra's own main would compose the configuration twice more
+            code = run(plans[0], command=as_typed(typed))  # Hydra's own main would compose the configuration twice more
         if code:
             sys.exit(code)
     except ConfigError as error:
@@ -113,8 +113,14 @@ def _hydra_main(composed: DictConfig) -> None:
         sys.exit(code)
 
 
-def _launch(plans: Sequence[Plan]) -> int:
+def _launch(plans: Sequence[Plan], command: Sequence[str]) -> int:
     """Several jobs through Hydra's launcher; whatever that says of them, what counts is what they wrote."""
+    if not any(plan.config.dry_run for plan in plans):
+        for plan in plans:  # a place that cannot be written is found before anything is submitted
+            try:
+                _open(plan, [], command)
+            except OSError as error:
+                return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # an exception, and not a screen of it
     failed = None
     try:
@@ -159,15 +165,11 @@ def run(plan: Plan, *, command: Sequence[str] = ()) -> int:
 
 
 def _compute(plan: Plan, command: Sequence[str]) -> int:
-    from attractor_jax.store import RunDirectory
-
+    share = plan.share(plan.config.shard.index, plan.config.shard.count)
     try:
-        share = plan.share(plan.config.shard.index, plan.config.shard.count)
-        directory = RunDirectory(Path(plan.config.output), plan, parts=share, command=command)
+        directory = _open(plan, share, command)
     except OSError as error:
         return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
-    for repair in directory.repairs:
-        print(f"repaired: {repair}", file=sys.stderr)
     todo = [part for part in share if part.index not in directory.done]
     if len(todo) < len(share):
         print(f"{len(directory.done)} of {_counted_parts(directory)} are there already", file=sys.stderr)
@@ -197,6 +199,16 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
         return _say("stopped", _kept(directory), _exit_code(stop))
     _finish(directory)
     return 0
+
+
+def _open(plan: Plan, parts: Sequence[Part], command: Sequence[str]) -> RunDirectory:
+    """The run directory, and a line for each repair."""
+    from attractor_jax.store import RunDirectory
+
+    directory = RunDirectory(Path(plan.config.output), plan, parts=parts, command=command)
+    for repair in directory.repairs:
+        print(f"repaired: {repair}", file=sys.stderr)
+    return directory
 
 
 def _finish(directory: RunDirectory) -> None:

@@ -1,0 +1,68 @@
+"""python -m sweeps.compact RUN: each table of a finished run as one file, RUN/<table>.parquet.
+
+The same rows, part behind part, and what every part says of itself in the file's metadata (`attractor_jax`). The run
+directory is left as it is. The last line printed is the file of the cells. Exit code 0: written; 1: the run is not
+complete, damaged, or the file system says no; 2: the arguments are wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attractor_jax.audit import examine
+from attractor_jax.parts import METADATA, TableError, encoding, put, read_part
+from attractor_jax.plan import Plan
+from attractor_jax.store import CELLS
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+
+# Rows in a row group at least: readers skip and split by row groups, and small ones cost more than they hold.
+ROWS_TOGETHER = 1 << 20
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = OneLineParser("python -m sweeps.compact", "Each table of a finished run as one file.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+    try:
+        arguments = parser.parse_args(argv)
+    except ArgumentProblem as problem:
+        return refuse(problem, 2)
+    try:
+        found = examine(arguments.run)
+        if not found.complete:
+            raise TableError(f"{found.summary()}: only a complete run is made one file (python -m sweeps.status RUN)")
+        for table in (*found.plan.tables, CELLS):
+            print(compact(arguments.run, found.plan, table))
+    except (TableError, OSError) as problem:
+        return refuse(problem, 1)
+    return 0
+
+
+def compact(run: Path, plan: Plan, table: str) -> Path:
+    """All parts of a table in one file beside its folder, which appears whole or not at all."""
+    paths = [run / table / part.file for part in plan.parts()]
+    parts = [read_part(path)[1] for path in paths]
+    about = {METADATA: json.dumps({"plan": plan.hash, "table": table, "parts": parts}).encode()}
+
+    def write(temporary: Path) -> None:
+        schema = read_part(paths[0])[0].schema.with_metadata(about)
+        with pq.ParquetWriter(temporary, schema, **encoding(schema)) as writer:
+            waiting: list[pa.Table] = []
+            for path in paths:
+                waiting.append(read_part(path)[0].cast(schema))
+                if sum(len(each) for each in waiting) >= ROWS_TOGETHER or path == paths[-1]:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting = []
+
+    path = run / f"{table}.parquet"
+    put(path, write, temporary=run / "_tmp" / f"{path.name}.{os.getpid()}")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
