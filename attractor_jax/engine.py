@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ import numpy as np
 from attractor_jax.adaptive import judge
 from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
-from attractor_jax.groups import Block, Group, bundles, own_blocks
+from attractor_jax.bundles import Bundle, bundles
+from attractor_jax.groups import Block, Group, own_blocks
 from attractor_jax.plan import Plan
 
 Progress = Callable[[int, float], None]
@@ -167,27 +167,23 @@ class Engine:
     ) -> tuple[Columns, _Waiting | None]:
         """Every cell measured once, and those that are not done yet."""
         measure = self.plan.config.measure
-        under_way: deque[tuple[Block, Columns]] = deque()
-        G = shape[0]
+        under_way: deque[tuple[Bundle, Columns]] = deque()
 
         def inputs() -> Iterator[Any]:
-            for several in bundles(self.group, blocks, shape):
-                exact, problem = self.problem(several)
-                under_way.append((several, self.closed_form(several, exact)))
-                together = (*problem, self.states(self.first_states(several)))
-                for first in range(0, len(several.real), G):
-                    yield jax.tree.map(lambda leaf, first=first: leaf[first : first + G], together)
+            for bundle in bundles(self.group, blocks, shape):
+                exact, problem = self.problem(bundle.cells)
+                under_way.append((bundle, self.closed_form(bundle.cells, exact)))
+                yield from bundle.split((*problem, self.states(self.first_states(bundle.cells))))
 
         pieces: list[Columns] = []
         carries: list[Any] = []
         left: list[np.ndarray] = []
         discards: list[np.ndarray] = []
         rows = 0
-        outputs = iter(self.first_program(shape).run(inputs(), self.wait))
-        while (output := next(outputs, None)) is not None:
-            block, closed = under_way.popleft()
-            others = islice(outputs, len(block.real) // G - 1)
-            measured = jax.tree.map(lambda *leaves: np.concatenate(leaves), output, *others)
+        outputs = self.first_program(shape).run(inputs(), self.wait)
+        for output in outputs:
+            bundle, closed = under_way.popleft()
+            block, measured = bundle.cells, bundle.join(output, outputs)
             piece = self.cells(block, closed, self.block_measurement.columns(measured, 1))
             pieces.append(piece)
             done = len(piece["cell_id"])

@@ -7,9 +7,8 @@ the devices nor a restart can change a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NoReturn
 
 import numpy as np
@@ -33,10 +32,6 @@ ROTATED_BLOCK = 64
 # Cells in a block of cells that share nothing, in further rounds and beside the plan's own blocks. Measured on CPU: as
 # fast as any (nine tenths of it with several exponents), and a last straggler is not slowed by many empty places.
 OWN_BLOCK = 32
-
-# The host takes so many cells at once, or as many as compute for about a second: with fewer, the overhead of NumPy's
-# calls is most of its time.
-BUNDLE_CELLS, BUNDLE_STEPS = 4096, 60e6
 
 # Numbers of a network (weights, gains, bias, state, tangent vector) that a thread of the engine `fused` can keep beside
 # its sums: an H100 has 255 registers a thread, and a float64 takes two. Found by compiling: in float64, (4, 16), (8, 9)
@@ -146,19 +141,6 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
         lanes = {name: columns[name][at] for name in group.lanes}
         ids = cell_id.reshape(n, -1)[at]
         yield Block(draws, lanes, ids, np.broadcast_to(real[:, None], ids.shape))
-
-
-def bundles(group: Group, blocks: Iterable[Block], shape: tuple[int, int]) -> Iterator[Block]:
-    """Blocks of a shape one behind the other, as many as the host takes at once: a fixed number for a plan."""
-    most = min(BUNDLE_CELLS, BUNDLE_STEPS / group.cost)
-    rest, several = iter(blocks), max(1, int(most / (shape[0] * shape[1])))
-    while some := list(islice(rest, several)):
-        draws, lanes = (
-            {name: np.concatenate([each[name] for each in axes]) for name in axes[0]}
-            for axes in ([block.draws for block in some], [block.lanes for block in some])
-        )
-        cell_id, real = (np.concatenate([getattr(block, name) for block in some]) for name in ("cell_id", "real"))
-        yield Block(draws, lanes, cell_id, real)
 
 
 def block_of(group: Group, index: int) -> Block:

@@ -17,8 +17,10 @@ __all__ = ["largest_modulus"]
 _SQUARINGS = 24
 # What is this small beside a leading coefficient of one, at roots of modulus one or more, is nothing.
 _NOTHING = 1e-18
-# Beyond so many terms eigenvalues are faster, and binomial coefficients could overflow.
+# Beyond so many terms their squares could overflow, binomial coefficients among them.
 _MOST_TERMS = 256
+# How much smaller the polynomial must be at a root than at its negative for nobody to doubt which of them is meant.
+_CLEARLY = 1e-3
 # Newton's last step, and the way from the first guess to the last, relative to the root: beyond them the guess is
 # doubted.
 _NEWTON_STEPS = 5
@@ -30,7 +32,7 @@ def largest_modulus(recurrence: Float[np.ndarray, "polynomials D"]) -> Float[np.
 
     By Graeffe's squarings and Newton's method, in O(D^2) operations on arrays; as accurate as eigenvalues of the
     companion matrix, and several times faster for hundreds of polynomials. Where the result is in doubt (roots whose
-    moduli differ by less than about 1e-6, or a double root), it is that of the eigenvalues.
+    moduli differ by less than about 1e-6, or a double root) it is that of the eigenvalues, and so it is for D > 256.
 
     Args:
         recurrence: a_j, shape (polynomials, D), D >= 1, finite.
@@ -47,17 +49,19 @@ def largest_modulus(recurrence: Float[np.ndarray, "polynomials D"]) -> Float[np.
     terms = np.zeros((max(degree, 2) + 1, len(loud)))  # power first: every operation then runs along a row
     terms[0], terms[1 : degree + 1] = 1.0, -recurrence[loud].T
     if degree > _MOST_TERMS:
-        radius[loud] = [_by_eigenvalues(row, about=1.0) for row in terms.T]
+        sizes = np.abs(terms[1:]) ** (1 / np.arange(1, degree + 1)[:, None])
+        radius[loud] = [_by_eigenvalues(*each) for each in zip(terms.T, sizes.max(axis=0), strict=True)]
         return radius
-    guess, parted = _dominant(terms, _SQUARINGS)
-    _, exponent = np.frexp(np.abs(guess))
+    exponent = _lower_bound(terms)
     terms = _in_units(terms, exponent)
-    guess = np.ldexp(np.real(guess), -exponent) + 1j * np.ldexp(np.imag(guess), -exponent)
+    guess, parted = _dominant(terms, _SQUARINGS)
+    _, more = np.frexp(np.abs(guess))
+    terms, guess, exponent = _in_units(terms, more), guess * np.exp2(-more), exponent + more
     root, step = _newton(terms, guess)
     modulus = np.abs(root)
     near = (step <= _LAST_STEP) & (np.abs(root - guess) <= _WHOLE_WAY * modulus)
     for row in np.flatnonzero(~(parted & near)):
-        modulus[row] = _by_eigenvalues(terms[: degree + 1, row], about=np.abs(guess[row]))
+        modulus[row] = _by_eigenvalues(terms[: degree + 1, row], np.abs(guess[row]))
     radius[loud] = np.ldexp(modulus, exponent)
     return radius
 
@@ -99,7 +103,8 @@ def _dominant(
         together = np.flatnonzero(~parted)
         rest = terms[:, together]
         square, parted[together] = _dominant(_squared(rest), squarings - 1)
-        root[together] = _nearer_root(rest, square)
+        root[together], clear = _nearer_root(rest, square)
+        parted[together] &= clear
     return root * np.exp2(exponent), parted
 
 
@@ -123,8 +128,10 @@ def _squared(terms: Float[np.ndarray, "powers polynomials"]) -> Float[np.ndarray
 
 def _nearer_root(
     terms: Float[np.ndarray, "powers polynomials"], square: Complex[np.ndarray, " polynomials"]
-) -> Complex[np.ndarray, " polynomials"]:
-    """The square root, of the two, that makes the polynomial smaller."""
+) -> tuple[Complex[np.ndarray, " polynomials"], Bool[np.ndarray, " polynomials"]]:
+    """The square root, of the two, that makes the polynomial smaller, and where it does so clearly: two roots r and -r
+    of nearly one modulus had squares that were one to within rounding.
+    """
     # p(z) / z^D is a polynomial in 1/z, which is not large; its odd terms change their sign with z.
     w = 1 / square
     even, odd = np.zeros_like(w), np.zeros_like(w)
@@ -134,7 +141,8 @@ def _nearer_root(
         odd = odd * w + row
     root = np.sqrt(square)
     odd /= root
-    return np.where(np.abs(even + odd) <= np.abs(even - odd), root, -root)
+    plus, minus = np.abs(even + odd), np.abs(even - odd)
+    return np.where(plus <= minus, root, -root), np.minimum(plus, minus) <= _CLEARLY * np.maximum(plus, minus)
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # at a double root the slope is zero, and the root doubted
@@ -161,7 +169,7 @@ def _newton(
     return 1 / v, step
 
 
-def _by_eigenvalues(terms: Float[np.ndarray, " powers"], *, about: float) -> float:
+def _by_eigenvalues(terms: Float[np.ndarray, " powers"], about: float) -> float:
     """The largest modulus of the roots of one polynomial, from its companion matrix.
 
     In units of about that modulus: in others the matrix is a Jordan block but for numbers that drown.

@@ -39,7 +39,7 @@ def split_options(arguments: list[str]) -> tuple[list[str], argparse.Namespace]:
 
     parser = get_args_parser()
     parser.error = refuse
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_intermixed_args(arguments)
     return [argument for argument in arguments if argument not in parsed.overrides], parsed
 
 

@@ -67,6 +67,32 @@ def test_zeros_that_are_known(zeros: list[complex], modulus: float) -> None:
     assert largest_modulus(recurrence_of(zeros=zeros))[0] == pytest.approx(modulus, rel=1e-12)
 
 
+@pytest.mark.parametrize("gap", [1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5])
+def test_the_larger_of_two_opposite_roots_is_found_however_near_their_moduli(gap: float) -> None:
+    generator = np.random.default_rng(7)
+    for _ in range(200):
+        r, *others = generator.uniform(0.2, 2), *(0.9 * generator.uniform(-0.2, 0.2, 4))
+        for larger, smaller in ((r, -r * (1 - gap)), (-r, r * (1 - gap))):
+            found = largest_modulus(recurrence_of(zeros=[larger, smaller, *others]))[0]
+            assert found == pytest.approx(r, rel=2e-14)
+
+
+@pytest.mark.parametrize("D", [3, 12, 36, 51])
+def test_nearly_roots_of_unity(D: int) -> None:
+    generator = np.random.default_rng(D)
+    recurrence = generator.normal(size=(100, D)) * 10.0 ** generator.uniform(-12, -3, (100, 1))
+    recurrence[:, -1] = 1.0
+    np.testing.assert_allclose(largest_modulus(recurrence), eigenvalues(recurrence), rtol=1e-13)
+
+
+def test_many_terms_are_left_to_eigenvalues_of_their_own_scale() -> None:
+    recurrence = np.random.default_rng(1).normal(size=(2, 257))
+    expected = eigenvalues(recurrence)
+    for factor in (0.5, 1.0, 2.0):
+        stretched = recurrence * factor ** np.arange(1, 258)
+        np.testing.assert_allclose(largest_modulus(stretched), factor * expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("zeros", [[1.0, 1.0], [0.5, 0.5, 0.1], [1j, 1j, -1j, -1j], [1.0, 1 - 1e-7]])
 def test_a_double_zero_has_half_the_digits(zeros: list[complex]) -> None:
     assert largest_modulus(recurrence_of(zeros=zeros))[0] == pytest.approx(abs(zeros[0]), rel=1e-7)
@@ -80,8 +106,8 @@ def test_all_roots_on_one_circle(D: int) -> None:
 
 
 def test_the_scale_of_the_coefficients_is_no_matter() -> None:
-    recurrence = np.array([[1e308, 0.0], [1e-300, 0.0], [0.0, 1e-300], [0.0, -1e300], [0.0, 0.0]])
-    expected = [1e308, 1e-300, 1e-150, 1e150, 0.0]
+    recurrence = np.array([[1e308, 0.0], [1e-307, 0.0], [0.0, 1e-300], [0.0, -1e300], [0.0, 0.0]])
+    expected = [1e308, 1e-307, 1e-150, 1e150, 0.0]
     np.testing.assert_allclose(largest_modulus(recurrence), expected, rtol=1e-13)
 
 

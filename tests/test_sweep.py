@@ -116,6 +116,19 @@ def test_batches_and_devices_change_no_bit(layout: str, plan: Plan, engine: Engi
         assert_identical(table_of(plan, engine_of(plan, devices=devices, batch=batch)), table)
 
 
+def test_bundles_change_no_bit_of_what_devices_compute(
+    plan: Plan, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundles of a few blocks, whose borders lie within batches; closed forms may feel them in the last bit."""
+    table = table_of(plan, engine)
+    monkeypatch.setattr("attractor_jax.bundles.BUNDLE_CELLS", 200)
+    other = table_of(plan, engine)
+    closed = [column.name for column in plan.system.columns if column.kind == "float"]
+    assert_identical(other.drop(columns=closed), table.drop(columns=closed))
+    for name in closed:
+        np.testing.assert_allclose(other[name], table[name], rtol=1e-13)
+
+
 def test_companions_change_no_bit(plan: Plan, engine: Engine) -> None:
     """A cell does not feel what stands beside it in the block, nor which blocks stand beside its own."""
     block, other, *_ = first_blocks(plan)
