@@ -7,6 +7,7 @@ side by side.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,14 +46,14 @@ class Running:
         return [jax.tree.map(lambda leaf, i=i: leaf[i], arrays) for i in self.computed]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Program:
     """One compiled function of a block, and the devices that run many blocks of it.
 
     Attributes:
         function: inputs of a block (a pytree of arrays) -> outputs.
         devices: all of one kind.
-        blocks_per_device: blocks that a device runs at once.
+        blocks_per_device: blocks that a device runs at once; halved for good when its memory does not hold them.
     """
 
     function: Callable[[Any], Any]
@@ -69,16 +70,62 @@ class Program:
 
         Args:
             wait: called again and again while a batch is waited for.
+
+        Raises:
+            JaxRuntimeError: a device says no, and not for lack of memory, or a single block is too much for it.
+
+        Warns:
+            UserWarning: batches had to be halved.
         """
         blocks = iter(inputs)
-        before: Running | None = None
+        before: tuple[Sequence[Any], Running | None] | None = None
         while batch := list(islice(blocks, self.blocks_per_call)):
-            running = self.start(batch)
+            running = self._begin(batch)
             if before is not None:
-                yield from _collect(before, wait)
-            before = running
+                yield from self._collect(*before, wait)
+            before = batch, running
         if before is not None:
-            yield from _collect(before, wait)
+            yield from self._collect(*before, wait)
+
+    def _begin(self, batch: Sequence[Any]) -> Running | None:
+        """The batch under way; None if there is no room for it now."""
+        try:
+            return self.start(batch)
+        except jax.errors.JaxRuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            return None
+
+    def _collect(self, batch: Sequence[Any], running: Running | None, wait: Callable[[], None]) -> Iterator[Any]:
+        """The outputs of a batch that is under way, or is begun now that what was beside it has ended."""
+        if running is not None:
+            try:
+                yield from _results(running, wait)
+                return
+            except jax.errors.JaxRuntimeError as error:
+                self._halve(error)
+        done = 0
+        while done < len(batch):
+            piece = batch[done : done + self.blocks_per_call]
+            try:
+                outputs = _results(self.start(piece), wait)
+            except jax.errors.JaxRuntimeError as error:
+                self._halve(error)
+            else:
+                yield from outputs
+                done += len(piece)
+
+    def _halve(self, error: Exception) -> None:
+        """Half as many blocks at once from now on, if it is memory that lacks; else, the error."""
+        if not _out_of_memory(error) or self.blocks_per_device == 1:
+            raise error
+        before, self.blocks_per_device = self.blocks_per_device, self.blocks_per_device // 2
+        self.__dict__.pop("compiled", None)
+        warnings.warn(
+            f"memory does not hold {before} blocks a device: {self.blocks_per_device} from now on, which changes no "
+            "number (backend.memory and backend.batch say how many)",
+            stacklevel=2,
+        )
 
     def start(self, inputs: Sequence[Any]) -> Running:
         """Begin to compute up to `blocks_per_call` blocks, and come back before they are done."""
@@ -125,11 +172,15 @@ class Program:
         )
 
 
-def _collect(running: Running, wait: Callable[[], None]) -> Iterator[Any]:
+def _results(running: Running, wait: Callable[[], None]) -> list[Any]:
     wait()  # at least once, and in Python rather than in JAX, where a signal would not be heard
     while not running.ready():
         wait()
-    yield from running.results()
+    return running.results()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return str(error).lstrip().startswith("RESOURCE_EXHAUSTED")
 
 
 def blocks_at_once(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from runs import TINY, assert_identical, cells_of, plan_of, sweep
 
 import attractor_jax as aj
+from attractor_jax import batch
 from attractor_jax.batch import Program
 from attractor_jax.config import ConfigError
 from attractor_jax.engine import Engine
@@ -112,8 +114,8 @@ def test_batches_and_devices_change_no_bit(layout: str, plan: Plan, engine: Engi
     assert table["cell_id"].tolist() == list(range(plan.n_cells))
     assert (table["lambda_1"] > 0.05).any(), "without chaos, every order of the sums gives the same"
     # Each way compiles a program: all of them where that is cheap, one that differs in everything elsewhere.
-    for devices, batch in OTHER_WAYS[: 5 if layout == "henon" else 1]:
-        assert_identical(table_of(plan, engine_of(plan, devices=devices, batch=batch)), table)
+    for devices, blocks in OTHER_WAYS[: 5 if layout == "henon" else 1]:
+        assert_identical(table_of(plan, engine_of(plan, devices=devices, batch=blocks)), table)
 
 
 def test_bundles_change_no_bit_of_what_devices_compute(
@@ -127,6 +129,49 @@ def test_bundles_change_no_bit_of_what_devices_compute(
     assert_identical(other.drop(columns=closed), table.drop(columns=closed))
     for name in closed:
         np.testing.assert_allclose(other[name], table[name], rtol=1e-13)
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, holds: int, when: str) -> list[int]:
+    """Devices that hold so many blocks; the sizes of the batches that were begun."""
+    begun: list[int] = []
+    works = getattr(batch.Program if when == "start" else batch.Running, when)
+
+    def limited(self: Any, *args: Any) -> Any:
+        size = len(args[0]) if when == "start" else len(self.computed)
+        begun.append(size)
+        if size > holds:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes.")
+        return works(self, *args)
+
+    monkeypatch.setattr(batch.Program if when == "start" else batch.Running, when, limited)
+    return begun
+
+
+@pytest.mark.parametrize("when", ["start", "results"])
+def test_a_batch_that_memory_does_not_hold_is_halved_and_changes_no_bit(
+    when: str, plan: Plan, engine: Engine, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if layout != "henon":
+        pytest.skip("compiles a program for each size: once is enough")
+    table = table_of(plan, engine)
+    begun = short_of_memory(monkeypatch, 1, when)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        again = table_of(plan, engine_of(plan, devices=1, batch=4))
+    assert [str(warning.message).split(",")[0] for warning in told] == [
+        "memory does not hold 4 blocks a device: 2 from now on",
+        "memory does not hold 2 blocks a device: 1 from now on",
+    ]
+    assert max(begun) == 4 and begun[-1] == 1
+    assert_identical(again, table)
+
+
+def test_a_block_that_is_too_large_alone_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    if layout != "henon":
+        pytest.skip("no program runs: once is enough")
+    short_of_memory(monkeypatch, 0, "start")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        table_of(plan, engine_of(plan, devices=1, batch=1))
 
 
 def test_companions_change_no_bit(plan: Plan, engine: Engine) -> None:

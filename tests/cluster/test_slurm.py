@@ -157,9 +157,13 @@ def test_what_befell_the_jobs_is_made_good_by_the_same_line(
     assert process.returncode == 1
     assert "Traceback" not in err
     until(lambda: not told("squeue", "-h").strip(), 150)
-    assert "requeue" in "".join(path.read_text() for path in tmp_path.glob(f"_jobs/{warned}/*_log.*")).lower()
+    for job in (hung, warned):  # both go back into the queue: Slurm wakes whom it warns
+        log = "".join(path.read_text() for path in tmp_path.glob(f"_jobs/{job}/*_log.*"))
+        assert "stopped: " in log and "the same command goes on from there" in log, log
+        assert f"Requeued job {job}" in log, log
     states = told("sacct", "-n", "-X", "-P", "-o", "JobID,State").splitlines()
-    assert f"{hung}|TIMEOUT" in states, states
+    assert sum(state.endswith("|FAILED") for state in states) == 3, states
+    assert sum("|CANCELLED" in state for state in states) == 1, states
     code, said = status(tmp_path, home)
     assert code == 1 and " missing" in said and "damaged" not in said
     assert "go on with: python -m sweeps.run " in said and "shard.index=range(16)" in said
