@@ -110,13 +110,21 @@ def combinations(overrides: list[str]) -> list[list[str]]:
     Raises:
         ConfigError: a sweep that Hydra's sweeper does not have.
     """
-    told = [override for override in overrides if override.partition("=")[0].lstrip("+") != "shard.index"]
     try:
-        parsed = OverridesParser.create().parse_overrides(told)
+        parsed = [_last_shard(override) for override in OverridesParser.create().parse_overrides(overrides)]
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
         raise ConfigError("the command line", f"must be {VALUE}: {one_line(error)}") from error
     return jobs
+
+
+def _last_shard(override: Override) -> Override:
+    """The same, but of several shards the last."""
+    if override.key_or_group != "shard.index" or not override.is_discrete_sweep():
+        return override
+    texts = list(override.sweep_string_iterator())
+    last = max(texts, key=lambda text: (not text.isdigit(), int(text) if text.isdigit() else 0))
+    return OverridesParser.create().parse_override(f"++shard.index={last}")
 
 
 def as_typed(overrides: Iterable[str]) -> list[str]:

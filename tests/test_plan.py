@@ -215,3 +215,18 @@ def test_a_plan_of_a_million_cells_is_small() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 10e6, f"{peak / 1e6:.1f} MB"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 1000])
+@pytest.mark.parametrize("arguments", PRODUCTS.values(), ids=PRODUCTS)
+def test_shards_are_the_plan(count: int, arguments: tuple[str, ...]) -> None:
+    plan = plan_of(*arguments, "plan.part_steps=1")
+    shares = [plan.share(index, count) for index in range(count)]
+    assert sorted(part.index for share in shares for part in share) == list(range(plan.n_parts))
+    assert all(part.index < other.index for share in shares for part, other in itertools.pairwise(share))
+    costs = [sum(part.cost for part in share) for share in shares]
+    assert max(costs) - min(costs) <= max(part.cost for part in plan.parts()) * (1 + 1e-9) + 1e-6 * max(costs)
+
+
+def test_shards_do_not_change_the_plan() -> None:
+    assert plan_of("shard.count=4", "shard.index=3").hash == plan_of().hash

@@ -134,17 +134,19 @@ def test_what_befell_the_jobs_is_made_good_by_the_same_line(
         fresh: dict[str, int] = {}
 
         def there() -> bool:
-            fresh.update({job: pid for job, pid in processes(tmp_path).items() if job not in struck})
+            loaded = {path.parent.name for path in tmp_path.glob("_jobs/*/*_log.out") if "Loading" in path.read_text()}
+            running = processes(tmp_path)
+            fresh.update({job: running[job] for job in running.keys() & loaded - struck})
             return bool(fresh)
 
         while True:
             fresh.clear()
             until(there, 60)
-            job, pid = next(iter(fresh.items()))
+            job = max(fresh, key=lambda job: fresh[job])  # the youngest
             struck.add(job)
-            time.sleep(1.5)  # loaded, and mostly computing
+            time.sleep(0.7)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(fresh[job], number)
                 return job
 
     for _ in range(3):
