@@ -11,7 +11,7 @@ EXPERIMENT ?= order_to_chaos
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help sweep test test-slow benchmark performance gpu-program clean
+.PHONY: help sweep test test-slow test-cluster test-kill benchmark performance gpu-program clean
 
 help:
 	@grep -E '^# make' Makefile
@@ -41,6 +41,14 @@ test: .venv/installed-tests
 # The checks that take minutes: the Monte Carlo, the article's networks at full length, memory.
 test-slow: .venv/installed-tests
 	$(BIN)/pytest -m slow
+
+# On a Slurm of one node that is installed and started for it: as root, on Debian.
+test-cluster: .venv/installed-tests
+	$(BIN)/pytest -m slurm tests/cluster
+
+# A sweep killed a hundred times.
+test-kill: .venv/installed-tests
+	$(BIN)/pytest -m kill tests/test_kill.py
 
 # Network-steps per second beside the rivals.
 benchmark: .venv/installed-tests

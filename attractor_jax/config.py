@@ -77,7 +77,7 @@ def _convert(key: str, value: Any, annotation: Any) -> Any:
             return _convert(key, value, other)
         except ConfigError as error:
             names = a_list([f"'{name}'" for word in words for name in get_args(word)] or ["null"])
-            kind = {int: "an integer", float: "a finite number"}[other]
+            kind = {int: "an integer", float: "a finite number", str: "a word"}[other]
             raise ConfigError(key, f"must be {kind} or {names}", value) from error
     if annotation is int:
         return integer(key, value)
@@ -250,9 +250,12 @@ class PlanConfig(_Section):
     """How the work is cut."""
 
     part_steps: int
+    shaped_for: dict[str, Any] | None
 
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, part_steps=1)
+        if self.shaped_for is not None and not isinstance(self.shaped_for, Mapping):
+            raise ConfigError(f"{prefix}shaped_for", "must be null or a grid", self.shaped_for)
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,7 @@ class SweepConfig(_Section):
     backend: BackendConfig
     plan: PlanConfig
     shard: ShardConfig
+    extend: str | None
     output: str
     dry_run: bool
 

@@ -144,11 +144,18 @@ def own_blocks(group: Group, axes: dict[str, np.ndarray], cell_id: np.ndarray) -
 
 
 def block_of(group: Group, index: int) -> Block:
+    """A block of the plan."""
     G, S = group.block_shape
     draw_slice, lane_slice = divmod(index, group.lane_slices)
     draw, lane = draw_slice * G + np.arange(G), lane_slice * S + np.arange(S)
-    real = (draw < group.n_draws)[:, None] & (lane < group.n_lanes)[None, :]
-    draw, lane = np.minimum(draw, group.n_draws - 1), np.minimum(lane, group.n_lanes - 1)
+    return block_from(group, draw[draw < group.n_draws], lane[lane < group.n_lanes])
+
+
+def block_from(group: Group, draw: np.ndarray, lane: np.ndarray) -> Block:
+    """The block of these draws of a group times these lanes, at most as many as it has room for."""
+    G, S = group.block_shape
+    real = (np.arange(G) < len(draw))[:, None] & (np.arange(S) < len(lane))[None, :]
+    draw, lane = draw[np.minimum(np.arange(G), len(draw) - 1)], lane[np.minimum(np.arange(S), len(lane) - 1)]
     lanes = {
         name: np.broadcast_to(values, (group.n_draws, group.n_lanes))[np.ix_(draw, lane)]
         for name, values in group.lanes.items()
@@ -158,7 +165,20 @@ def block_of(group: Group, index: int) -> Block:
     return Block(draws, lanes, group.first_cell + draw[:, None] * group.n_lanes + lane[None, :], real)
 
 
-def make_group(system: System, config: SweepConfig, refine: int, shape: Shape, *, first_cell: int) -> Group:
+def make_group(
+    system: System,
+    config: SweepConfig,
+    refine: int,
+    shape: Shape,
+    *,
+    first_cell: int,
+    block_shape: tuple[int, int] | None = None,
+) -> Group:
+    """The group of a shape, in blocks of the shape that suits it best, or of the one that is given.
+
+    Raises:
+        ConfigError: k > D, a measure that the system cannot have, or an engine that cannot compute it.
+    """
     measure = config.measure
     D = system.dimension(shape.static)
     k = D if measure.k == "all" else measure.k
@@ -176,7 +196,8 @@ def make_group(system: System, config: SweepConfig, refine: int, shape: Shape, *
         every = default_renormalise_every(k, D, system.rotates)
     rotates = system.rotates and k == D
     whole = bool(refine) or config.transitions is not None  # what is found along a network needs all of it in one part
-    draws, lanes = _rotated_block(shape) if rotates and not whole else _block_shape(shape, D * (k + 1), whole=whole)
+    best = _rotated_block(shape) if rotates and not whole else _block_shape(shape, D * (k + 1), whole=whole)
+    draws, lanes = block_shape or best
     cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=rotates)
     cost *= _times_measured(config, refine, shape.n_values)
     return Group(

@@ -211,10 +211,21 @@ def make_plan(config: SweepConfig) -> Plan:
         values = read_grid(system, config.grid)
         _check_swept(system, config, refine, values)
         shapes = product(system, values)
+    block_shapes = _block_shapes(system, config)
     groups: list[Group] = []
     for shape in shapes:
-        groups.append(make_group(system, config, refine, shape, first_cell=sum(group.n_cells for group in groups)))
+        first, given = sum(group.n_cells for group in groups), block_shapes.get(tuple(shape.static.values()))
+        groups.append(make_group(system, config, refine, shape, first_cell=first, block_shape=given))
     return Plan(config, system, tuple(groups), refine)
+
+
+def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[int, ...], tuple[int, int]]:
+    """By the values of the static axes, the block shapes of the grid in `plan.shaped_for`, if there is one."""
+    if config.plan.shaped_for is None:
+        return {}
+    shapes = product(system, read_grid(system, config.plan.shaped_for))
+    groups = [make_group(system, config, 0, shape, first_cell=0) for shape in shapes]
+    return {tuple(group.static.values()): group.block_shape for group in groups}
 
 
 def _check_swept(system: System, config: SweepConfig, refine: int, grid: dict[str, np.ndarray]) -> None:

@@ -33,7 +33,7 @@ CELLS = "cells"
 CELL_TABLES = (CELLS, "refined", "forward", "backward")  # one row a cell in each of them, with the same columns
 
 # Keys of the configuration that say where and how a sweep is run, and nothing of what it computes.
-OF_THE_RUN = ("output", "dry_run", "shard")
+OF_THE_RUN = ("output", "dry_run", "shard", "extend")
 
 # Nobody writes one file for so long: a temporary of another machine that is older was left by a process that died.
 SECONDS_TO_WRITE = 86_400
@@ -218,7 +218,7 @@ def read_plan(run: Path) -> Plan:
         TableError: there is no manifest, it is damaged, or this version plans it otherwise.
     """
     about = read_manifest(run)
-    where = {"output": str(run.parent.parent), "dry_run": False, "shard": {"index": 0, "count": 1}}
+    where = {"output": str(run.parent.parent), "dry_run": False, "shard": {"index": 0, "count": 1}, "extend": None}
     try:
         plan = make_plan(SweepConfig.from_mapping({**about["config"], **where}))
     except (ConfigError, TypeError, AttributeError) as error:

@@ -14,6 +14,7 @@ from attractor_jax import measures
 from attractor_jax.backend import memory_budget
 from attractor_jax.continuation import follow
 from attractor_jax.engine import Engine, Progress, no_progress
+from attractor_jax.extension import Known
 from attractor_jax.plan import Part, Plan
 from attractor_jax.provenance import commit
 from attractor_jax.refinement import refine
@@ -29,6 +30,7 @@ def run_sweep(
     devices: Sequence[Any],
     progress: Progress = no_progress,
     begins: Callable[[Part], None] = lambda part: None,
+    known: Known | None = None,
 ) -> None:
     """Compute and write every part of the directory's that is not there yet.
 
@@ -39,6 +41,7 @@ def run_sweep(
         progress: called after each batch with the cells and the network-steps that it finished, and with zeros while
             one is waited for.
         begins: called before each part.
+        known: cells that are taken over from another run.
 
     Raises:
         OSError: a part cannot be written. Those before it are safe.
@@ -62,8 +65,13 @@ def run_sweep(
         if engine is None or engine.group is not part.group:
             engine = Engine(plan, part.group, devices, memory_budget(backend, devices), backend.batch, progress)
         began = time.perf_counter()
-        tables = compute_part(plan, part, engine)
-        directory.write(part, tables, {**provenance, "seconds": round(time.perf_counter() - began, 3)})
+        taken: dict[str, Any] = {}
+        if known is None:
+            tables = compute_part(plan, part, engine)
+        else:
+            there, tables = _with_known(plan, part, engine, known)
+            taken = {"taken_over": there, "taken_from": known.old.hash}
+        directory.write(part, tables, {**provenance, **taken, "seconds": round(time.perf_counter() - began, 3)})
 
 
 def compute_part(plan: Plan, part: Part, engine: Engine) -> dict[str, pa.Table]:
@@ -82,6 +90,18 @@ def compute_part(plan: Plan, part: Part, engine: Engine) -> dict[str, pa.Table]:
         tables["transitions"] = as_table(transition_columns(plan), transitions, None)
     columns = table_columns(plan)
     return tables | {name: as_table(columns, values, plan.spectrum_length) for name, values in found.items()}
+
+
+def _with_known(plan: Plan, part: Part, engine: Engine, known: Known) -> tuple[int, dict[str, pa.Table]]:
+    """How many cells of a part were known, and its table: those, and the others computed."""
+    there, blocks = known.rest(part)
+    engine.progress(len(there), 0.0)
+    columns = table_columns(plan)
+    pieces = [known.take(there).cast(arrow_schema(columns, plan.spectrum_length))] if len(there) else []
+    if blocks:
+        pieces.append(as_table(columns, engine.measure(blocks), plan.spectrum_length))
+    table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks().sort_by("cell_id")
+    return len(there), {CELLS: table}
 
 
 def as_table(columns: Sequence[Column], values: Mapping[str, np.ndarray], spectrum_length: int | None) -> pa.Table:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -37,6 +37,7 @@ from sweeps.command_line import (
 from sweeps.stopping import Stopping
 
 if TYPE_CHECKING:  # a refused configuration does not wait for what writes tables
+    from attractor_jax.extension import Known
     from attractor_jax.store import RunDirectory
 
 _stopping = Stopping()
@@ -52,7 +53,8 @@ def main() -> None:
         if several:
             code = _launch(plans, typed)
         elif not plans:
-            code = _hydra_main() or 0
+            code = 0
+            _hydra_main()
         else:
             code = run(plans[0], command=as_typed(typed))  # Hydra's own main would compose the configuration twice more
         if code:
@@ -62,10 +64,8 @@ def main() -> None:
     except KeyboardInterrupt as stop:
         sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
     except SystemExit:
-        if _stopping.asked:  # JAX would not let the interpreter end before the batch under way
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(128 + _stopping.asked)
+        if _stopping.asked:
+            _leave(128 + _stopping.asked)
         raise
 
 
@@ -91,12 +91,16 @@ def checked(arguments: list[str]) -> tuple[list[str], list[Plan], bool]:
 
 def read(composed: DictConfig) -> Plan:
     """The plan of a composed configuration."""
-    return make_plan(SweepConfig.from_mapping(as_mapping(composed)))
+    config = SweepConfig.from_mapping(as_mapping(composed))
+    if config.extend is not None:
+        from attractor_jax.extension import extended
+
+        config = extended(config)
+    return make_plan(config)
 
 
-@hydra.main(config_path=str(CONF), config_name=ROOT, version_base="1.3")
-def _hydra_main(composed: DictConfig) -> None:
-    """One of Hydra's jobs: in this process, or in one of a cluster's, which comes in here."""
+def _job(composed: DictConfig) -> None:
+    """One of Hydra's jobs: in this process, or in one of a cluster's, which finds it here by its name."""
     from hydra.core.hydra_config import HydraConfig
 
     _stopping.listen()
@@ -105,12 +109,23 @@ def _hydra_main(composed: DictConfig) -> None:
     except ConfigError as error:
         code = _say("config error", error, 2)
     if _stopping.asked:
-        _stopping.hand_on()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code or 128 + _stopping.asked)
+        try:
+            _stopping.hand_on()
+        except SystemExit:
+            pass  # the job is back in the queue
+        _leave(code or 128 + _stopping.asked)
     if code:  # a return lets Hydra go on to the next of several sweeps
         sys.exit(code)
+
+
+_hydra_main = hydra.main(config_path=str(CONF), config_name=ROOT, version_base="1.3")(_job)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: JAX would not let the interpreter end before the batch under way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _launch(plans: Sequence[Plan], command: Sequence[str]) -> int:
@@ -188,7 +203,8 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
         try:
             with _bar(sum(part.n_cells for part in todo)) as (progress, begins), warnings.catch_warnings():
                 warnings.showwarning = _one_line
-                run_sweep(plan, directory, devices=devices, progress=progress, begins=begins)
+                known = _known(plan, todo)
+                run_sweep(plan, directory, devices=devices, progress=progress, begins=begins, known=known)
         except jax.errors.JaxRuntimeError as error:
             # Most often the devices' memory: the first line says what could not be had.
             reason = str(error).splitlines()[0]
@@ -209,6 +225,19 @@ def _open(plan: Plan, parts: Sequence[Part], command: Sequence[str]) -> RunDirec
     for repair in directory.repairs:
         print(f"repaired: {repair}", file=sys.stderr)
     return directory
+
+
+def _known(plan: Plan, todo: Sequence[Part]) -> Known | None:
+    """What is taken over from the run that this one extends, and a line that says how much."""
+    if plan.config.extend is None:
+        return None
+    from attractor_jax.extension import Known
+
+    known = Known(plan, Path(plan.config.extend))
+    there = sum(len(known.rest(part)[0]) for part in todo)
+    of = sum(part.n_cells for part in todo)
+    print(f"{there:,} of {_counted(of, 'cell')} are taken over from {plan.config.extend}", file=sys.stderr, flush=True)
+    return known
 
 
 def _finish(directory: RunDirectory) -> None:

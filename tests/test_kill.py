@@ -26,8 +26,7 @@ SWEEP = (
     "name=killed",
     "grid.D=12",
     f"grid.seed.num={8 * PARTS}",
-    "measure.k=1",
-    "measure.steps=4000",
+    "measure.steps=2000",
     "plan.part_steps=1",
     "backend.devices=1",
 )

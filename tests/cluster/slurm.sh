@@ -3,7 +3,7 @@
 #
 # For tests, as root, on Debian 12: munge, MariaDB, slurmdbd (without accounting a job that died is waited for for ever),
 # slurmctld and slurmd, all on the loopback interface, with their state, logs and process numbers in FOLDER. `down` ends
-# the processes that `up` started, and no others. SLOTS (4): processors that the node says it has, whatever it has.
+# the processes that `up` started, and no others. Exit code 77: the packages cannot be had. SLOTS (4): processors that the node says it has, whatever it has.
 set -euo pipefail
 
 begin() {  # begin NAME COMMAND...: a daemon in a session of its own
@@ -24,9 +24,9 @@ await() {  # await SECONDS COMMAND...: until it succeeds
 
 install_packages() {
     command -v slurmctld slurmd slurmdbd munged mariadbd >/dev/null && return
-    apt-get update -qq
+    apt-get update
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        slurmctld slurmd slurm-client slurmdbd munge mariadb-server >"$folder/log/apt" 2>&1
+        slurmctld slurmd slurm-client slurmdbd munge mariadb-server
 }
 
 begin_munge() {
@@ -129,7 +129,7 @@ case $command in
     up)
         mkdir -p "$folder"/{state,spool,log,pid}
         chmod 755 "$folder"
-        install_packages
+        (install_packages) >"$folder/log/apt" 2>&1 || { echo "Slurm's packages cannot be installed" >&2; exit 77; }
         begin_munge
         begin_accounting
         begin_slurm

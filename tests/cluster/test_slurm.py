@@ -67,7 +67,10 @@ def slurm(single: Path) -> Iterator[None]:
         pytest.skip("a Slurm out of nothing needs root and apt-get")
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:  # where other users can go: the database is one
         try:
-            subprocess.run([HERE / "slurm.sh", "up", folder], check=True, timeout=240, env=os.environ | {"SLOTS": "4"})
+            up = subprocess.run([HERE / "slurm.sh", "up", folder], timeout=240, env=os.environ | {"SLOTS": "4"})
+            if up.returncode == 77:
+                pytest.skip("Slurm's packages cannot be installed here")
+            assert up.returncode == 0
             yield
         finally:
             subprocess.run([HERE / "slurm.sh", "down", folder], check=True, timeout=120)
@@ -162,7 +165,7 @@ def test_what_befell_the_jobs_is_made_good_by_the_same_line(
     for job in (hung, warned):  # both go back into the queue: Slurm wakes whom it warns
         log = "".join(path.read_text() for path in tmp_path.glob(f"_jobs/{job}/*_log.*"))
         assert "stopped: " in log and "the same command goes on from there" in log, log
-        assert f"Requeued job {job}" in log, log
+        assert "DUE TO JOB REQUEUE" in log and log.count("Starting with") == 2, log
     states = told("sacct", "-n", "-X", "-P", "-o", "JobID,State").splitlines()
     assert sum(state.endswith("|FAILED") for state in states) == 3, states
     assert sum("|CANCELLED" in state for state in states) == 1, states

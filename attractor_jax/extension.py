@@ -1,0 +1,144 @@
+"""More seeds, or more values of s, without computing again what is there: the union of a run's grid and another, of
+which the run's own cells are taken over and the others computed.
+
+The bits of a cell depend on the shape of its block and not on what stands beside it. So the union is cut into blocks of
+the run's shapes (`plan.shaped_for`), and the cells that are not known are computed in blocks of those shapes that hold
+nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from attractor_jax.config import ConfigError, SweepConfig
+from attractor_jax.grid import read_grid
+from attractor_jax.groups import Block, block_from
+from attractor_jax.parts import TableError, read_part
+from attractor_jax.plan import Part, Plan
+from attractor_jax.store import CELLS, read_plan
+from attractor_jax.systems import get
+
+
+def extended(config: SweepConfig) -> SweepConfig:
+    """The sweep of the union of a configuration's grid and that of the run that it extends.
+
+    Raises:
+        ConfigError: there is no such run, or its numbers would be others: another system, measurement or dtype.
+    """
+    assert config.extend is not None
+    try:
+        old = read_plan(Path(config.extend)).config
+    except TableError as error:
+        raise ConfigError("extend", f"must be a run directory: {error}") from error
+    for key, ours, theirs in (
+        ("system.name", config.system.name, old.system.name),
+        ("measure", config.measure, old.measure),
+        ("backend.dtype", config.backend.dtype, old.backend.dtype),
+        ("plan.part_steps", config.plan.part_steps, old.plan.part_steps),
+    ):
+        if ours != theirs:
+            raise ConfigError(key, f"must be that of the run in `extend`, {_shown(theirs)}", _shown(ours))
+    for grid, where in ((config.grid, "grid"), (old.grid, f"the grid of {config.extend}")):
+        if grid.get("cells") is not None or grid.get("refine"):
+            raise ConfigError("extend", f"is for grids of axes, and {where} lists cells or is refined")
+    if config.transitions is not None or old.transitions is not None:
+        raise ConfigError("extend", "must be left out where transitions are looked for: they need whole networks")
+    system = get(config.system.name)
+    ours, theirs = read_grid(system, config.grid), read_grid(system, old.grid)
+    grid = {name: _union(theirs[name], ours[name]) for name in theirs}
+    return replace(config, grid=grid, plan=replace(config.plan, shaped_for=old.plan.shaped_for or dict(old.grid)))
+
+
+def _union(one: np.ndarray, other: np.ndarray) -> list[Any] | dict[str, Any]:
+    """The values of both; a range where they follow one another."""
+    values = np.union1d(one, other).tolist()
+    if isinstance(values[0], int) and values[-1] - values[0] == len(values) - 1:
+        return {"start": values[0], "num": len(values)}
+    return values
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else vars(value)
+
+
+class Known:
+    """The cells of a run that another plan has as well.
+
+    Args:
+        plan: the union, from `extended`.
+        run: what it extends.
+    """
+
+    def __init__(self, plan: Plan, run: Path) -> None:
+        self.plan, self.run, self.old = plan, run, read_plan(run)
+        axes, old_axes = _axes(plan), _axes(self.old)
+        self._sizes, self._old_sizes = (tuple(map(len, each)) for each in (axes, old_axes))
+        # Of each axis, where its values stand in the run; -1 for those that it does not have.
+        self._places = [
+            np.where(np.isin(values, old), np.searchsorted(old, values), -1)
+            for values, old in zip(axes, old_axes, strict=True)
+        ]
+
+    def rows(self, cell_id: np.ndarray) -> np.ndarray:
+        """Where in the run's table cells of the union stand; -1 for those that it does not have."""
+        at = np.unravel_index(cell_id, self._sizes)
+        places = [place[index] for place, index in zip(self._places, at, strict=True)]
+        there = np.logical_and.reduce([place >= 0 for place in places])
+        old = np.ravel_multi_index([np.where(there, place, 0) for place in places], self._old_sizes)
+        if not len(self._ids):
+            return np.full(len(cell_id), -1)
+        row = np.minimum(np.searchsorted(self._ids, old), len(self._ids) - 1)
+        return np.where(there & (self._ids[row] == old), row, -1)
+
+    def take(self, cell_id: np.ndarray) -> pa.Table:
+        """The rows of cells that are known, under the cell_id of the union."""
+        table = self._table.take(pa.array(self.rows(cell_id)))
+        place = table.schema.get_field_index("cell_id")
+        return table.set_column(place, table.schema.field(place), pa.array(cell_id))
+
+    def rest(self, part: Part) -> tuple[np.ndarray, list[Block]]:
+        """The cells of a part that are known, and blocks of those that are not."""
+        cells = np.concatenate([block.cell_id[block.real] for block in part.blocks()])
+        unknown = self.rows(cells) < 0
+        group = part.group
+        draws, lanes = np.divmod(cells[unknown] - group.first_cell, group.n_lanes)
+        alike: dict[bytes, tuple[np.ndarray, list[int]]] = {}  # draws that lack the same lanes
+        for draw in np.unique(draws):
+            lacking = np.sort(lanes[draws == draw])
+            alike.setdefault(lacking.tobytes(), (lacking, []))[1].append(int(draw))
+        G, S = group.block_shape
+        blocks = [
+            block_from(group, np.array(which[g : g + G]), lacking[s : s + S])
+            for lacking, which in alike.values()
+            for g in range(0, len(which), G)
+            for s in range(0, len(lacking), S)
+        ]
+        return np.sort(cells[~unknown]), blocks
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        """What of the run is there and can be believed, in the order of its cells."""
+        tables = []
+        for part in self.old.parts():
+            with contextlib.suppress(FileNotFoundError, TableError):
+                tables.append(read_part(self.run / CELLS / part.file)[0])
+        if not tables:
+            return pa.table({"cell_id": pa.array([], pa.int64())})
+        return pa.concat_tables(tables).unify_dictionaries().combine_chunks().sort_by("cell_id")
+
+    @cached_property
+    def _ids(self) -> np.ndarray:
+        return self._table.column("cell_id").to_numpy()
+
+
+def _axes(plan: Plan) -> list[np.ndarray]:
+    """The values of each axis, in canonical order."""
+    grid = read_grid(plan.system, plan.config.grid)
+    return [grid[axis.name] for axis in plan.system.axes]

@@ -1,0 +1,159 @@
+"""python -m sweeps.check RUN [--cells 96]: would the labels of a run be the same, had it been measured otherwise?
+
+A sample of its cells, as many of each regime, is measured again three times: with four times the steps, from another
+start, and in the other floating-point type. For each of them a matrix says what became of the labels, and how many of
+the run's cells would keep theirs; the last line is the verdict. Nothing is written into the run. Exit code 0: the
+labels hold; 1: they do not, or the run cannot be read; 2: the arguments are wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attractor_jax.config import MOST_STEPS, ConfigError, SweepConfig
+from attractor_jax.parts import TableError
+from attractor_jax.plan import Plan, make_plan
+from attractor_jax.store import read_plan
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMES = 4  # as many steps
+OTHER_START = 1_000_000  # added to the replicate: a start that no sweep of a few replicates has
+HOLDS = 0.95  # of the cells must keep their label for a verdict without reserve
+OTHER = {"float64": "float32", "float32": "float64"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the sample when it was measured otherwise.
+
+    Attributes:
+        how: it was.
+        matrix: counts; a row for each regime of the run, a column for each that was found now.
+        kept: share of the run's cells that would keep their label, and its standard error: each regime of the sample
+            counts as much as it does in the run.
+    """
+
+    how: str
+    matrix: pd.DataFrame
+    kept: tuple[float, float]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = OneLineParser("python -m sweeps.check", "Would the labels of a run be the same, measured otherwise?")
+    parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+    parser.add_argument("--cells", type=int, default=96, help="cells in the sample (default: 96)")
+    try:
+        arguments = parser.parse_args(argv)
+        if arguments.cells < 1:
+            raise ArgumentProblem(f"`--cells` must be at least 1, got {arguments.cells}")
+    except ArgumentProblem as problem:
+        return refuse(problem, 2)
+    try:
+        outcomes = list(check(arguments.run, arguments.cells))
+    except (TableError, ConfigError, OSError) as problem:
+        return refuse(problem, 1)
+    for outcome in outcomes:
+        share, error = outcome.kept
+        print(f"{outcome.how}: {share:.1%} +- {error:.1%} of the cells keep their regime")
+        print(outcome.matrix.to_string(), end="\n\n")
+    steps, start, other = (outcome.kept[0] for outcome in outcomes)
+    return _verdict(steps, start, other)
+
+
+def _verdict(steps: float, start: float, other: float) -> int:
+    if min(steps, other) >= HOLDS:
+        extra = "" if start >= HOLDS else "; from another start some cells end elsewhere: attractors coexist"
+        print(f"verdict: the labels hold{extra}")
+        return 0
+    said = [
+        *(["more steps would change them (measure.steps, measure=adaptive)"] if steps < HOLDS else []),
+        *(["so does rounding: long transients, or attractors that coexist"] if other < HOLDS else []),
+    ]
+    print(f"verdict: the labels do not hold: {'; '.join(said)}")
+    return 1
+
+
+def check(run: Path, cells: int) -> Iterator[Outcome]:
+    """The three outcomes for a sample of a run's cells.
+
+    Raises:
+        TableError: the run cannot be read.
+    """
+    from attractor_jax import backend
+    from attractor_jax.reading import read_run
+
+    plan, table = read_plan(run), read_run(run)
+    sample = stratified(table, cells)
+    axes = [axis.name for axis in plan.system.axes]
+    rows = sample[axes].to_dict("records")
+    devices = backend.start(replace(plan.config.backend, devices="all"))
+    for how, config in _ways(plan, rows):
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = _measured(make_plan(config), Path(folder), devices)
+        if how == "another start":
+            found["replicate"] -= OTHER_START
+        both = sample.merge(found, on=axes, suffixes=("", "_now"))
+        yield Outcome(how, _matrix(both), _kept(table, both))
+
+
+def stratified(table: pd.DataFrame, cells: int) -> pd.DataFrame:
+    """About as many cells of each regime, the same ones every time."""
+    regimes = table["regime"].astype(str)
+    each = -(-cells // regimes.nunique())
+    return table.groupby(regimes, group_keys=False).sample(frac=1, random_state=0).groupby(regimes).head(each)
+
+
+def _ways(plan: Plan, rows: Sequence[Mapping[Any, Any]]) -> Iterator[tuple[str, SweepConfig]]:
+    config, measure = plan.config, plan.config.measure
+    # Refined cells and transitions are of whole networks: the cells of the grid are what is looked at.
+    base = replace(config, grid={"cells": [dict(row) for row in rows]}, transitions=None)
+    longer = replace(
+        measure,
+        steps=min(TIMES * measure.steps, MOST_STEPS // measure.blocks * measure.blocks),
+        max_steps=None if measure.max_steps is None else min(TIMES * measure.max_steps, MOST_STEPS),
+    )
+    elsewhere = [{**row, "replicate": row["replicate"] + OTHER_START} for row in rows]
+    other = OTHER[config.backend.dtype]
+    yield f"{TIMES} times the steps", replace(base, measure=longer)
+    yield "another start", replace(base, grid={"cells": elsewhere})
+    yield other, replace(base, backend=replace(config.backend, dtype=other))  # pyright: ignore[reportArgumentType]
+
+
+def _measured(plan: Plan, folder: Path, devices: Any) -> pd.DataFrame:
+    from attractor_jax.reading import read_run
+    from attractor_jax.store import RunDirectory
+    from attractor_jax.sweep import run_sweep
+
+    directory = RunDirectory(folder, plan)
+    run_sweep(plan, directory, devices=devices)
+    return read_run(directory.path)
+
+
+def _matrix(both: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    before, now = (both[name].cat.remove_unused_categories() for name in ("regime", "regime_now"))
+    return pd.crosstab(before.rename("in the run"), now.rename("now"))
+
+
+def _kept(table: pd.DataFrame, both: pd.DataFrame) -> tuple[float, float]:
+    weights = table["regime"].astype(str).value_counts(normalize=True)
+    same = (both["regime"].astype(str) == both["regime_now"].astype(str)).groupby(both["regime"].astype(str))
+    n, share = same.size(), same.mean()
+    weights = weights.reindex(n.index).fillna(0)
+    variance = share * (1 - share) / n
+    return float((weights * share).sum()), float((weights**2 * variance).sum() ** 0.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
