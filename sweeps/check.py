@@ -65,21 +65,27 @@ def main(argv: list[str] | None = None) -> int:
         share, error = outcome.kept
         print(f"{outcome.how}: {share:.1%} +- {error:.1%} of the cells keep their regime")
         print(outcome.matrix.to_string(), end="\n\n")
-    steps, start, other = (outcome.kept[0] for outcome in outcomes)
-    return _verdict(steps, start, other)
+    code, verdict = judge(
+        *(outcome.kept[0] for outcome in outcomes), dtype=read_plan(arguments.run).config.backend.dtype
+    )
+    print(f"verdict: {verdict}")
+    return code
 
 
-def _verdict(steps: float, start: float, other: float) -> int:
-    if min(steps, other) >= HOLDS:
-        extra = "" if start >= HOLDS else "; from another start some cells end elsewhere: attractors coexist"
-        print(f"verdict: the labels hold{extra}")
-        return 0
-    said = [
-        *(["more steps would change them (measure.steps, measure=adaptive)"] if steps < HOLDS else []),
-        *(["so does rounding: long transients, or attractors that coexist"] if other < HOLDS else []),
+def judge(steps: float, start: float, other: float, *, dtype: str) -> tuple[int, str]:
+    """The exit code and the verdict, from the shares that keep their label with more steps, from another start, and in
+    the other dtype. That float32 would give other labels says nothing against those of float64.
+    """
+    against = [
+        *(["more steps would change them (measure.steps, or measure=adaptive)"] if steps < HOLDS else []),
+        *(["float64 would change them (backend.dtype)"] if other < HOLDS and dtype == "float32" else []),
     ]
-    print(f"verdict: the labels do not hold: {'; '.join(said)}")
-    return 1
+    notes = [
+        *(["from another start some cells end elsewhere, attractors coexist"] if start < HOLDS else []),
+        *(["float32 would not do here"] if other < HOLDS and dtype == "float64" else []),
+    ]
+    verdict = f"the labels do not hold: {', and '.join(against)}" if against else "the labels hold"
+    return (1 if against else 0), "; ".join([verdict, *notes])
 
 
 def check(run: Path, cells: int) -> Iterator[Outcome]:

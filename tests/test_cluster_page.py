@@ -23,7 +23,7 @@ def commands() -> list[str]:
 
 
 def test_the_page_has_commands_for_one_machine_and_for_a_cluster() -> None:
-    assert len(commands()) == 7
+    assert len(commands()) == 9
     assert PAGE.read_text().count("hydra/launcher=slurm") >= 2
     assert not any("hydra/launcher=slurm" in command for command in commands())
 
@@ -41,7 +41,7 @@ def test_every_command_does_what_the_page_says(tmp_path: Path) -> None:
             timeout=180,
         )
         assert ended.returncode == 0, (command, ended.stderr)
-        if "sweeps.run" in command and "dry_run" not in command:
+        if "sweeps.run" in command and "dry_run" not in command:  # the page's RUN is the last one
             run = ended.stdout.splitlines()[-1]
             assert Path(run).is_dir()
     assert (Path(run) / "cells.parquet").is_file() and list((Path(run) / "figures").glob("*.png"))
