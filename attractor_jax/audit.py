@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from attractor_jax.parts import TableError, believed
+from attractor_jax.parts import Belief, TableError, odd_ones
 from attractor_jax.plan import Part, Plan
-from attractor_jax.store import CELLS, read_plan, rows_of, strangers
+from attractor_jax.store import CELLS, believe, read_plan, strangers
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,22 @@ def examine(run: Path) -> Condition:
         TableError: it is none, its manifest is damaged, or another version of this program planned it.
     """
     plan = read_plan(run)
-    done: list[int] = []
     missing: list[int] = []
     damaged: dict[int, str] = {}
-    seconds = 0.0
+    beliefs: dict[str, dict[Path, Belief]] = {table: {} for table in (CELLS, *plan.tables)}
     for part in plan.parts():
         try:
-            about = [
-                believed(run / table / part.file, plan=plan.hash, index=part.index, rows=rows_of(part, table))
-                for table in (CELLS, *plan.tables)
-            ]
-            seconds += float(about[0].get("seconds", 0.0))
-            done.append(part.index)
+            found = {table: believe(run, plan, part, table) for table in beliefs}
         except FileNotFoundError:
             missing.append(part.index)
         except (TableError, OSError) as fault:
             damaged[part.index] = str(fault)
-    return Condition(run, plan, tuple(done), tuple(missing), damaged, tuple(strangers(run, plan)), seconds)
+        else:
+            for table, belief in found.items():
+                beliefs[table][run / table / part.file] = belief
+    for there in beliefs.values():
+        damaged |= {there[path].about["part"]: fault for path, fault in odd_ones(there).items()}
+    abouts = [belief.about for belief in beliefs[CELLS].values() if belief.about["part"] not in damaged]
+    done = tuple(about["part"] for about in abouts)
+    seconds = sum(float(about.get("seconds", 0.0)) for about in abouts)
+    return Condition(run, plan, done, tuple(missing), damaged, tuple(strangers(run, plan)), seconds)

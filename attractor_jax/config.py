@@ -39,6 +39,10 @@ def _shown(given: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
+# What the configuration of a sweep that a program makes for itself says of where and how it is run.
+ALONE: dict[str, Any] = {"output": "results", "dry_run": False, "shard": {"index": 0, "count": 1}, "extend": None}
+
+
 def integer(key: str, value: Any) -> int:
     """The value as an int; 1e6 counts as one, True and 1.5 do not."""
     if not _is_finite(value) or value != math.floor(value):

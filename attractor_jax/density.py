@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from attractor_jax.backend import memory_budget
 from attractor_jax.blocks import lanes_last
 from attractor_jax.branches import DOWN, FIXED, UP, Branch, OrbitDensity
-from attractor_jax.config import ConfigError, SweepConfig, a_list
+from attractor_jax.config import ALONE, ConfigError, SweepConfig, a_list
 from attractor_jax.continuation import carry
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.engine import Columns, Engine, Progress, no_progress
@@ -136,7 +136,7 @@ def _plan(
     config = {
         "name": "orbit", "system": {"name": name}, "grid": grid, "measure": measure, "transitions": None,
         "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": "auto", "engine": "auto"},
-        "plan": {"part_steps": 1_000_000_000}, "output": "results", "dry_run": False,
+        "plan": {"part_steps": 1_000_000_000, "shaped_for": None}, **ALONE,
     }  # fmt: skip
     return make_plan(SweepConfig.from_mapping(config))
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from attractor_jax.audit import Condition, examine
 from attractor_jax.config import ConfigError, SweepConfig
 from attractor_jax.grid import read_grid
 from attractor_jax.groups import Block, block_from
@@ -110,9 +111,11 @@ class Known:
         group = part.group
         draws, lanes = np.divmod(cells[unknown] - group.first_cell, group.n_lanes)
         alike: dict[bytes, tuple[np.ndarray, list[int]]] = {}  # draws that lack the same lanes
-        for draw in np.unique(draws):
-            lacking = np.sort(lanes[draws == draw])
-            alike.setdefault(lacking.tobytes(), (lacking, []))[1].append(int(draw))
+        order = np.lexsort((lanes, draws))
+        draws, lanes = draws[order], lanes[order]
+        each, begins = np.unique(draws, return_index=True)
+        for draw, lacking in zip(each.tolist(), np.split(lanes, begins[1:]), strict=False):
+            alike.setdefault(lacking.tobytes(), (lacking, []))[1].append(draw)
         G, S = group.block_shape
         blocks = [
             block_from(group, np.array(which[g : g + G]), lacking[s : s + S])
@@ -123,12 +126,35 @@ class Known:
         return np.sort(cells[~unknown]), blocks
 
     @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Whose numbers these are: the run's plan, and what made its parts."""
+        abouts = [read_part(path)[1] for path in self._paths]
+        return {"plan": self.old.hash} | {
+            key: sorted({str(v) for about in abouts for v in (about[key], *about.get("taken_from", {}).get(key, []))})
+            for key in ("engine", "jaxlib", "device", "commit")
+        }
+
+    @cached_property
+    def _paths(self) -> list[Path]:
+        """The run's parts that are whole."""
+        return [self.run / CELLS / part.file for part in self.old.parts() if part.index in self._condition.done]
+
+    @cached_property
+    def _condition(self) -> Condition:
+        return examine(self.run)
+
+    @property
+    def refused(self) -> list[str]:
+        """A line for each part of the run that is damaged, or belongs to another plan or place."""
+        return list(self._condition.damaged.values())
+
+    @cached_property
     def _table(self) -> pa.Table:
         """What of the run is there and can be believed, in the order of its cells."""
         tables = []
-        for part in self.old.parts():
-            with contextlib.suppress(FileNotFoundError, TableError):
-                tables.append(read_part(self.run / CELLS / part.file)[0])
+        for path in self._paths:
+            with contextlib.suppress(FileNotFoundError):
+                tables.append(read_part(path)[0])
         if not tables:
             return pa.table({"cell_id": pa.array([], pa.int64())})
         return pa.concat_tables(tables).unify_dictionaries().combine_chunks().sort_by("cell_id")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,16 @@ def describe_part(path: Path) -> dict[str, Any]:
     return _open(path)[1]
 
 
-def believed(path: Path, *, plan: str, index: int, rows: int | None) -> dict[str, Any]:
-    """What a part says of itself, if it is the one that belongs here and all its bytes are as they were written.
+@dataclass(frozen=True)
+class Belief:
+    """A part that can be believed: what it says of itself, and its columns."""
+
+    about: dict[str, Any]
+    columns: tuple[str, ...]
+
+
+def believed(path: Path, *, plan: str, index: int, rows: int | None) -> Belief:
+    """A part, if it is the one that belongs here and all its bytes are as they were written.
 
     Args:
         plan, index: hash of the plan, and the part's index in it.
@@ -85,12 +95,27 @@ def believed(path: Path, *, plan: str, index: int, rows: int | None) -> dict[str
         raise TableError(f"{path} belongs to another plan or place ({about['plan']}, part {about['part']}): {REPAIR}")
     if rows not in (None, there := file.metadata.num_rows):
         raise TableError(f"{path} must have {rows} rows, got {there}: {REPAIR}")
-    return about
+    return Belief(about, tuple(file.schema_arrow.names))
+
+
+def odd_ones(beliefs: Mapping[Path, Belief]) -> dict[Path, str]:
+    """Of the parts of one table those with other columns than most, and a line for each of them."""
+    if len({belief.columns for belief in beliefs.values()}) < 2:
+        return {}
+    ((usual, _),) = Counter(belief.columns for belief in beliefs.values()).most_common(1)
+    return {
+        path: f"{path} must have the columns of the other parts: {REPAIR}"
+        for path, belief in beliefs.items()
+        if belief.columns != usual
+    }
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     # Bytes before meaning: what a damaged file makes of its reader is anybody's guess.
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError:
+        raise TableError(f"{path} is a folder, and no part: {REPAIR}") from None
     at = content.rfind(_MARK) + len(_MARK)
     if at < len(_MARK):
         if content[:4] == content[-4:] == b"PAR1":

@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 
 from attractor_jax.parts import REPAIR, TableError, read_part
-from attractor_jax.plan import NUMERICS_VERSION
 from attractor_jax.regimes import classify
 from attractor_jax.store import CELL_TABLES, CELLS, read_manifest
 
@@ -67,10 +66,6 @@ def read_run(
 
 def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFrame:
     about = read_manifest(run)
-    if (written := about.get("numerics_version", 0)) < NUMERICS_VERSION:
-        raise TableError(
-            f"{run} must be of numerics version {NUMERICS_VERSION}, got {written} (see CHANGELOG.md): run it again"
-        )
     finished = sorted((run / CELLS).glob("part-*.parquet"))
     if not finished:
         raise TableError(f"{run} has no finished part yet")
@@ -94,7 +89,10 @@ def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFr
     if len(parts) < about["parts"]:
         warnings.warn(f"{run} is not complete: {len(parts)} of {about['parts']} parts are there", stacklevel=3)
     for key in ("engine", "jaxlib", "device", "commit"):
-        values = sorted({str(part.get(key)) for part in parts})
+        # Cells that were taken over from another run were made by what made them there.
+        values = sorted(
+            {str(value) for part in parts for value in (part.get(key), *part.get("taken_from", {}).get(key, []))}
+        )
         if len(values) > 1:
             warnings.warn(f"{run} mixes several values of {key}: {', '.join(values)}", stacklevel=3)
     frame = pa.concat_tables(tables).unify_dictionaries().combine_chunks().to_pandas()

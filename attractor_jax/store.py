@@ -14,6 +14,7 @@ may work in one directory at once, on the same parts or on others: the same numb
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -25,15 +26,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from attractor_jax.config import ConfigError, SweepConfig
-from attractor_jax.parts import TableError, believed, put, write_part
+from attractor_jax.config import ALONE, ConfigError, SweepConfig
+from attractor_jax.parts import Belief, TableError, believed, odd_ones, put, write_part
 from attractor_jax.plan import NUMERICS_VERSION, Part, Plan, make_plan
 
 CELLS = "cells"
 CELL_TABLES = (CELLS, "refined", "forward", "backward")  # one row a cell in each of them, with the same columns
-
-# Keys of the configuration that say where and how a sweep is run, and nothing of what it computes.
-OF_THE_RUN = ("output", "dry_run", "shard", "extend")
 
 # Nobody writes one file for so long: a temporary of another machine that is older was left by a process that died.
 SECONDS_TO_WRITE = 86_400
@@ -62,6 +60,7 @@ class RunDirectory:
         self.path = root / plan.config.name / plan.hash
         self.parts = list(plan.parts()) if parts is None else list(parts)
         self.repairs: list[str] = []
+        self._beliefs: dict[str, dict[Path, Belief]] = {}
         self._command = command
         self._tmp = self.path / "_tmp"
         for folder in (self._tmp, *(self.path / table for table in (CELLS, *plan.tables))):
@@ -73,6 +72,7 @@ class RunDirectory:
         self.done: set[int] = set()
         for part in self.parts:
             self.has(part)
+        self._refuse_odd_ones()
 
     def write(self, part: Part, tables: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
         """Put the tables of one finished part in their places, the cells last."""
@@ -87,29 +87,47 @@ class RunDirectory:
         for table in (CELLS, *self.plan.tables):
             path = self.path / table / part.file
             try:
-                believed(path, plan=self.plan.hash, index=part.index, rows=rows_of(part, table))
+                self._beliefs.setdefault(table, {})[path] = believe(self.path, self.plan, part, table)
             except FileNotFoundError:
                 there = False
             except TableError as fault:
-                self._move_aside(path, str(fault))
-                there = False
+                moved = self._move_aside(path, str(fault))
+                there = moved is not None and self._was_mended(moved, path, part, table)
         if there:
             self.done.add(part.index)
         return there
 
+    def _refuse_odd_ones(self) -> None:
+        for there in self._beliefs.values():
+            for path, fault in odd_ones(there).items():
+                self._move_aside(path, fault)
+                self.done.discard(there.pop(path).about["part"])
+
+    def _was_mended(self, moved: Path, path: Path, part: Part, table: str) -> bool:
+        """Did another process put a whole part in the place of the one that was just moved? Then it goes back."""
+        try:
+            believed(moved, plan=self.plan.hash, index=part.index, rows=rows_of(part, table))
+        except TableError:
+            return False
+        os.replace(moved, path)
+        self.repairs.pop()
+        return True
+
     def _agree_on_manifest(self) -> None:
         path = self.path / "manifest.json"
+        ours = manifest(self.plan, self._command)
         if path.exists():
             try:
-                if (there := read_manifest(self.path)["plan"]) == self.plan.hash:
+                if (there := read_manifest(self.path))["plan"] == self.plan.hash:
                     return
-                self._move_aside(path, f"{path} belongs to another plan ({there}, not {self.plan.hash})")
+                self._move_aside(path, f"{path} belongs to another plan ({there['plan']}, not {self.plan.hash})")
             except TableError as fault:
                 self._move_aside(path, str(fault))
-        text = json.dumps(manifest(self.plan, self._command), indent=1) + "\n"
+        text = json.dumps(ours, indent=1) + "\n"
         self._put(path, lambda temporary: temporary.write_text(text))
 
-    def _move_aside(self, path: Path, fault: str) -> None:
+    def _move_aside(self, path: Path, fault: str) -> Path | None:
+        """Where it is now; None if another process was faster."""
         aside = self.path / "_aside"
         aside.mkdir(exist_ok=True)
         name = f"{path.parent.name}-{path.name}" if path.parent != self.path else path.name
@@ -119,9 +137,10 @@ class RunDirectory:
             target = aside / f"{name}.{n}"
         try:
             os.rename(path, target)
-        except FileNotFoundError:  # another process was faster
-            return
+        except FileNotFoundError:
+            return None
         self.repairs.append(f"{fault}; moved to {target}")
+        return target
 
     def _put(self, path: Path, write: Any) -> None:
         temporary = self._tmp / f"{path.name}.{socket.gethostname()}.{os.getpid()}"
@@ -165,6 +184,11 @@ def rows_of(part: Part, table: str) -> int | None:
     return part.n_cells
 
 
+def believe(run: Path, plan: Plan, part: Part, table: str) -> Belief:
+    """The file that a table has of a part; raises as `parts.believed` does."""
+    return believed(run / table / part.file, plan=plan.hash, index=part.index, rows=rows_of(part, table))
+
+
 def strangers(run: Path, plan: Plan) -> list[Path]:
     """What lies in a table's folder without being a part of this plan."""
     known = {part.file for part in plan.parts()}
@@ -179,8 +203,8 @@ def strangers(run: Path, plan: Plan) -> list[Path]:
 
 def manifest(plan: Plan, command: Sequence[str] = ()) -> dict[str, Any]:
     """What a run directory says of its plan."""
-    config = {key: value for key, value in asdict(plan.config).items() if key not in OF_THE_RUN}
-    return {
+    config = {key: value for key, value in asdict(plan.config).items() if key not in ALONE}
+    about = {
         "plan": plan.hash,
         "experiment": plan.config.name,
         "cells": plan.n_cells,
@@ -189,6 +213,13 @@ def manifest(plan: Plan, command: Sequence[str] = ()) -> dict[str, Any]:
         **plan.description(),
         "config": config,
     }
+    return {**about, "sha256": checksum(about)}
+
+
+def checksum(about: Mapping[str, Any]) -> str:
+    """Of all that a manifest says but its checksum."""
+    told = {key: value for key, value in about.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
@@ -200,13 +231,20 @@ def read_manifest(run: Path) -> dict[str, Any]:
     path = run / "manifest.json"
     try:
         content = json.loads(path.read_text())
-        if not {"plan", "parts", "system", "axes", "config"} <= content.keys():
+        version = content.get("numerics_version")
+        if isinstance(version, int) and version != NUMERICS_VERSION:
+            raise TableError(
+                f"{run} must be of numerics version {NUMERICS_VERSION}, got {version} (see CHANGELOG.md): run it again"
+            )
+        if not {"plan", "parts", "system", "axes", "config", "numerics_version", "sha256"} <= content.keys():
             raise ValueError("keys are missing")
-        if not isinstance(content["parts"], int):
-            raise ValueError("`parts` is no number")
+        if content["sha256"] != checksum(content):
+            raise ValueError("its checksum does not fit")
     except (FileNotFoundError, NotADirectoryError):
         raise TableError(f"{run} is no run directory: it has no manifest.json") from None
-    except (ValueError, AttributeError) as error:
+    except TableError:
+        raise
+    except (ValueError, AttributeError, RecursionError, IsADirectoryError) as error:
         raise _damaged(path, error) from None
     return content
 
@@ -218,15 +256,14 @@ def read_plan(run: Path) -> Plan:
         TableError: there is no manifest, it is damaged, or this version plans it otherwise.
     """
     about = read_manifest(run)
-    where = {"output": str(run.parent.parent), "dry_run": False, "shard": {"index": 0, "count": 1}, "extend": None}
     try:
-        plan = make_plan(SweepConfig.from_mapping({**about["config"], **where}))
+        plan = make_plan(SweepConfig.from_mapping({**about["config"], **ALONE, "output": str(run.parent.parent)}))
     except (ConfigError, TypeError, AttributeError) as error:
         raise _damaged(run / "manifest.json", error) from None
     if plan.hash != about["plan"]:
         raise TableError(
-            f"{run} must be a plan as this version makes it ({plan.hash}, numerics version {NUMERICS_VERSION}), "
-            f"got {about['plan']} of version {about.get('numerics_version')} (see CHANGELOG.md)"
+            f"{run} must be a plan as this version of the program makes it ({plan.hash}), got {about['plan']} "
+            "(see CHANGELOG.md): run it again"
         )
     return plan
 

@@ -70,7 +70,7 @@ def run_sweep(
             tables = compute_part(plan, part, engine)
         else:
             there, tables = _with_known(plan, part, engine, known)
-            taken = {"taken_over": there, "taken_from": known.old.hash}
+            taken = {"taken_over": there, "taken_from": known.provenance}
         directory.write(part, tables, {**provenance, **taken, "seconds": round(time.perf_counter() - began, 3)})
 
 

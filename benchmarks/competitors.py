@@ -168,7 +168,7 @@ def _turn(case: Case, engine: Any, program: Any, blocks: Sequence[Any], steps: i
 
 def _engine(case: Case, devices: Sequence[Any], steps: int, also: Sequence[str]) -> tuple[Any, Sequence[Any]]:
     """The engine of a sweep over these networks, and its blocks, which all go to the devices in one call."""
-    from attractor_jax.config import SweepConfig
+    from attractor_jax.config import ALONE, SweepConfig
     from attractor_jax.engine import Engine
     from attractor_jax.plan import make_plan
 
@@ -182,9 +182,8 @@ def _engine(case: Case, devices: Sequence[Any], steps: int, also: Sequence[str])
                     "target_se": None, "max_steps": None},
         "transitions": None,
         "backend": {"dtype": case.dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
-        "plan": {"part_steps": 10**15},
-        "output": "results",
-        "dry_run": False,
+        "plan": {"part_steps": 10**15, "shaped_for": None},
+        **ALONE,
     })  # fmt: skip
     plan = make_plan(config)
     (part,) = plan.parts()

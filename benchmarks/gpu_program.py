@@ -196,6 +196,8 @@ def _compiled(row: Row, dump: Path) -> dict[str, Any]:
 
 
 def _configuration(row: Row) -> dict[str, Any]:
+    from attractor_jax.config import ALONE
+
     N, D = row.shape
     s = {"start": 0.3, "stop": 4.0, "num": LANES, "spacing": "log"}
     grid: dict[str, Any] = {"N": N, "D": D, "seed": {"start": 0, "num": DRAWS}, "s": s}
@@ -208,7 +210,7 @@ def _configuration(row: Row) -> dict[str, Any]:
                     "target_se": None, "max_steps": None},
         "transitions": None,
         "backend": {"dtype": row.dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": row.engine},
-        "plan": {"part_steps": 10**15}, "output": "results", "dry_run": False,
+        "plan": {"part_steps": 10**15, "shaped_for": None}, **ALONE,
     }  # fmt: skip
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 
 from attractor_jax.plan import Plan
-from attractor_jax.store import RunDirectory
+from attractor_jax.store import RunDirectory, checksum
 from attractor_jax.sweep import run_sweep
 from sweeps.command_line import compose, prepare_overrides
 from sweeps.run import read
@@ -34,6 +36,13 @@ def sweep(plan: Plan, root: Path, *, devices: int = 2) -> Path:
     directory = RunDirectory(root, plan)
     run_sweep(plan, directory, devices=jax.devices()[:devices])
     return directory.path
+
+
+def rewrite_manifest(run: Path, **changes: Any) -> None:
+    """Other words in a manifest, and a checksum that fits."""
+    path = run / "manifest.json"
+    about = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(about | {"sha256": checksum(about)}))
 
 
 def cells_of(run: Path) -> pd.DataFrame:

@@ -25,7 +25,7 @@ MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
     "and max_steps"
 )
-SWEEP = "name, system, grid, measure, transitions, backend, plan, shard, output and dry_run"
+SWEEP = "name, system, grid, measure, transitions, backend, plan, shard, extend, output and dry_run"
 VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
 NUMBERS = "a number, a list or a range {start: .., num: ..}, in quotes for the shell"
 CELLS = "a list of at least one cell such as {seed: 0, s: 1.4}"

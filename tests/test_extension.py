@@ -16,7 +16,7 @@ from attractor_jax import read_run
 from attractor_jax.audit import examine
 from attractor_jax.config import ConfigError
 from attractor_jax.extension import Known
-from attractor_jax.parts import describe_part
+from attractor_jax.parts import describe_part, read_part, write_part
 from attractor_jax.plan import Plan, make_plan
 from attractor_jax.store import RunDirectory
 from attractor_jax.sweep import run_sweep
@@ -64,7 +64,7 @@ def test_known_cells_keep_their_bits_and_the_others_get_those_of_the_whole(case:
     assert table["cell_id"].tolist() == list(range(plan.n_cells))
     parts = [describe_part(path) for path in (run / "cells").iterdir()]
     assert sum(part["taken_over"] for part in parts) == known_cells
-    assert {part["taken_from"] for part in parts} == {known.old.hash}
+    assert {part["taken_from"]["plan"] for part in parts} == {known.old.hash}
 
     axes = ["N", "D", "seed", "replicate", "s"]
     both = cells_of(old).drop(columns="cell_id").merge(table[[*axes, "cell_id"]], on=axes)
@@ -95,6 +95,29 @@ def test_an_extension_can_be_extended_and_a_run_with_holes_too(tmp_path: Path) -
     closed = [column.name for column in last.system.columns if column.kind == "float"]
     other = cells_of(whole(last, tmp_path / "whole"))
     assert_identical(cells_of(third).drop(columns=closed), other.drop(columns=closed))
+
+
+def test_parts_that_do_not_belong_to_the_run_are_not_taken_over(tmp_path: Path) -> None:
+    fine = "plan.part_steps=1"
+    old = computed(plan_of(*SHORT, *grid(20, HALF), fine), tmp_path / "old")
+    foreign = computed(plan_of(*SHORT, "grid.seed={start: 100, num: 20}", f"grid.s={HALF}", fine), tmp_path / "foreign")
+    shutil.copy(foreign / "cells" / "part-00000.parquet", old / "cells")
+    plan = plan_of(*SHORT, *grid(33, HALF), fine, f"extend={old}")
+    known = Known(plan, old)
+    assert len(known.refused) == 1 and "belongs to another plan or place" in known.refused[0]
+    closed = [column.name for column in plan.system.columns if column.kind == "float"]
+    other = cells_of(whole(plan, tmp_path / "whole"))
+    assert_identical(cells_of(computed(plan, tmp_path / "new", known)).drop(columns=closed), other.drop(columns=closed))
+
+
+def test_what_made_the_cells_is_not_forgotten(tmp_path: Path) -> None:
+    old = computed(plan_of(*SHORT, *grid(4, HALF)), tmp_path / "old")
+    for path in (old / "cells").iterdir():
+        table, about = read_part(path)
+        write_part(path, table, about | {"device": "NVIDIA H100"})
+    plan = plan_of(*SHORT, *grid(8, HALF), f"extend={old}")
+    with pytest.warns(UserWarning, match="mixes several values of device: NVIDIA H100, "):
+        read_run(computed(plan, tmp_path / "new", Known(plan, old)))
 
 
 def test_a_run_of_which_nothing_is_there_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

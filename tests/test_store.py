@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shutil
@@ -23,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from runs import TINY, assert_identical, cells_of, plan_of, sweep
+from runs import TINY, assert_identical, cells_of, plan_of, rewrite_manifest, sweep
 
 from attractor_jax import read_run
 from attractor_jax.audit import examine
@@ -127,6 +126,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
         r" is damaged \(its checksum does not fit\)",
     ),
     "missing rows": (lambda path: rewrite(path, lambda table: table.slice(1)), r" must have 50 rows, got 49"),
+    "a missing column that the checksum knows nothing of": (
+        lambda path: rewrite(path, lambda table: table.drop_columns(["lambda_1"])),
+        r" must have the columns of the other parts",
+    ),
+    "a folder": (lambda path: (path.unlink(), path.mkdir(), (path / "x").write_text("")), " is a folder, and no part"),
     "pandas'": (lambda path: of_another_writer(path, pd.DataFrame.to_parquet), " was not written by a sweep"),
     "polars'": (
         lambda path: of_another_writer(path, lambda df, where: pl.from_pandas(df).write_parquet(where)),
@@ -141,19 +145,23 @@ def test_damage_is_found_said_in_one_line_and_repaired(
 ) -> None:
     spoil, line = DAMAGE[kind]
     spoil(part(copy, 1))
-    spoilt = part(copy, 1).read_bytes()
+    spoilt = part(copy, 1).read_bytes() if part(copy, 1).is_file() else b""
     (fault,) = examine(copy).damaged.values()
     assert re.fullmatch(rf"{copy}/cells/part-00001\.parquet{line}.*: {REPAIR}", fault), fault
-    if kind != "missing rows":  # nobody but the plan knows how many they are
+    if kind == "a folder":
+        with pytest.raises(TableError, match="is a folder, and no part"):
+            read_run(copy)
+    elif kind not in ("missing rows", "a missing column that the checksum knows nothing of"):  # only all parts tell
         with pytest.raises(TableError) as refused:
             read_run(copy)
         assert str(refused.value) == fault
-    assert part(copy, 1).read_bytes() == spoilt, "who looks changes nothing"
+    assert not spoilt or part(copy, 1).read_bytes() == spoilt, "who looks changes nothing"
 
     directory = RunDirectory(tmp_path, plan)
     assert directory.done == {0, 2, 3}
     assert directory.repairs == [f"{fault}; moved to {copy}/_aside/cells-part-00001.parquet"]
-    assert (copy / "_aside" / "cells-part-00001.parquet").read_bytes() == spoilt, "nothing is lost"
+    aside_now = copy / "_aside" / "cells-part-00001.parquet"
+    assert aside_now.is_dir() or aside_now.read_bytes() == spoilt, "nothing is lost"
     sweep(plan, tmp_path)
     assert_identical(cells_of(copy), cells_of(finished))
     assert examine(copy).complete
@@ -185,7 +193,7 @@ def test_what_is_no_part_of_the_plan_is_moved_aside(name: str, plan: Plan, copy:
     assert examine(copy).complete
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"plan": "x"}', "\xff\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"plan": "x"}', "\xff\x00", "[" * 100_000])
 def test_a_damaged_manifest_is_named_and_written_again(text: str, plan: Plan, copy: Path, tmp_path: Path) -> None:
     whole = (copy / "manifest.json").read_text()
     overwrite(copy / "manifest.json", text)
@@ -197,10 +205,23 @@ def test_a_damaged_manifest_is_named_and_written_again(text: str, plan: Plan, co
     assert (copy / "manifest.json").read_text() == whole and aside(copy) == ["manifest.json"]
 
 
-def test_a_manifest_of_another_plan_is_replaced(plan: Plan, copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0.05, 0.3, 0.6, 0.9])
+def test_one_digit_of_a_manifest_is_found_and_repaired(place: float, plan: Plan, copy: Path, tmp_path: Path) -> None:
     path = copy / "manifest.json"
-    path.write_text(path.read_text().replace(plan.hash, "0123456789ab"))
-    with pytest.raises(TableError, match=f"must be a plan as this version makes it .{plan.hash}, .* got 0123456789ab"):
+    whole = path.read_text()
+    at = next(i for i in range(int(place * len(whole)), len(whole)) if whole[i].isdigit())
+    path.write_text(whole[:at] + str((int(whole[at]) + 1) % 10) + whole[at + 1 :])
+    with pytest.raises(TableError, match=r"manifest\.json is damaged|numerics version"):
+        read_run(copy)
+    RunDirectory(tmp_path, plan)
+    assert path.read_text() == whole and examine(copy).complete
+
+
+def test_a_manifest_of_another_plan_is_replaced(plan: Plan, copy: Path, tmp_path: Path) -> None:
+    rewrite_manifest(copy, plan="0123456789ab")
+    with pytest.raises(
+        TableError, match=f"must be a plan as this version of the program makes it .{plan.hash}., got 0123"
+    ):
         examine(copy)
     (said,) = RunDirectory(tmp_path, plan).repairs
     assert f"belongs to another plan (0123456789ab, not {plan.hash})" in said
@@ -211,12 +232,9 @@ def test_names_in_a_manifest_lead_nowhere(copy: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     shutil.copy(part(copy, 0), outside / "part-00000.parquet")
-    path = copy / "manifest.json"
-    text = path.read_text()
-    for key in ("experiment", "name"):
-        spoilt = json.loads(text)
-        (spoilt if key == "experiment" else spoilt["config"])[key] = "../../outside"
-        path.write_text(json.dumps(spoilt))
+    config = read_manifest(copy)["config"]
+    for changes in ({"experiment": "../../outside"}, {"config": config | {"name": "../../outside"}}):
+        rewrite_manifest(copy, **changes)
         df = read_run(copy)
         assert len(df) == 200, "only what lies in the directory is read"
     with pytest.raises(TableError, match="name must be usable as the name of a folder"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from runs import TINY, assert_identical, plan_of, sweep
+from runs import TINY, assert_identical, plan_of, rewrite_manifest, sweep
 
 from attractor_jax import read_run
 from attractor_jax.parts import REPAIR, TableError, read_part, write_part
@@ -122,8 +122,7 @@ def test_damage_and_strangers_are_found_in_every_table(copy: Path) -> None:
 
 
 def test_an_incomplete_run_is_read_with_one_warning(copy: Path) -> None:
-    manifest = copy / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"parts": 1', '"parts": 3'))
+    rewrite_manifest(copy, parts=3)
     with pytest.warns(UserWarning, match="is not complete: 1 of 3 parts are there") as warned:
         read_run(copy, table="transitions")
     assert len(warned) == 1
@@ -141,8 +140,6 @@ def test_joined_runs_hold_each_network_once(finished: Path, copy: Path) -> None:
 
 
 def test_a_run_of_older_numerics_is_refused(copy: Path) -> None:
-    manifest = copy / "manifest.json"
-    text = manifest.read_text()
-    manifest.write_text(text.replace(f'"numerics_version": {NUMERICS_VERSION}', '"numerics_version": 1'))
+    rewrite_manifest(copy, numerics_version=1)
     with pytest.raises(TableError, match=rf"must be of numerics version {NUMERICS_VERSION}, got 1 \(see CHANGELOG"):
         read_run(copy)
