@@ -143,7 +143,7 @@ class RunDirectory:
         return target
 
     def _put(self, path: Path, write: Any) -> None:
-        temporary = self._tmp / f"{path.name}.{socket.gethostname()}.{os.getpid()}"
+        temporary = temporary_of(self.path, path)
         try:
             put(path, write, temporary=temporary)
         except FileNotFoundError:  # somebody tidied up in the wrong moment, or took the folder away
@@ -163,6 +163,11 @@ class RunDirectory:
                     leftover.unlink()
             except FileNotFoundError:
                 continue
+
+
+def temporary_of(run: Path, path: Path) -> Path:
+    """Where this process writes a file of a run before it is whole."""
+    return run / "_tmp" / f"{path.name}.{socket.gethostname()}.{os.getpid()}"
 
 
 def _is_alive(pid: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -19,6 +20,15 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ArgumentProblem(message)
+
+
+def stoppable(main: Callable[[], int]) -> int:
+    """The exit code of a command; one line if Ctrl-C ends it."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def refuse(problem: object, code: int) -> int:

@@ -20,7 +20,7 @@ from attractor_jax.config import MOST_STEPS, ConfigError, SweepConfig
 from attractor_jax.parts import TableError
 from attractor_jax.plan import Plan, make_plan
 from attractor_jax.store import read_plan
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,11 @@ def check(run: Path, cells: int) -> Iterator[Outcome]:
     from attractor_jax import backend
     from attractor_jax.reading import read_run
 
-    plan, table = read_plan(run), read_run(run)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        plan, table = read_plan(run), read_run(run)
+    for warning in told:
+        print(f"warning: {warning.message}", file=sys.stderr)
     sample = stratified(table, cells)
     axes = [axis.name for axis in plan.system.axes]
     rows = sample[axes].to_dict("records")
@@ -162,4 +166,4 @@ def _kept(table: pd.DataFrame, both: pd.DataFrame) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

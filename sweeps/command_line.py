@@ -5,6 +5,7 @@ ready for Hydra, whose own messages fill a screen.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +24,9 @@ from attractor_jax.config import ConfigError, a_list
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 ROOT = "sweep"
+
+# More jobs than this are a slip: the grid is computed inside a job, and jobs are for shards.
+MOST_JOBS = 10_000
 
 VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
 
@@ -108,20 +112,47 @@ def combinations(overrides: list[str]) -> list[list[str]]:
     """What each of several jobs (`-m`) is told, as Hydra's own sweeper combines it; shards of one plan are one job.
 
     Raises:
-        ConfigError: a sweep that Hydra's sweeper does not have.
+        ConfigError: a sweep that Hydra's sweeper does not have, or more jobs than anybody can want.
     """
+    parsed = [_last_shard(override) for override in OverridesParser.create().parse_overrides(overrides)]
+    n = math.prod(_n_jobs(override) for override in parsed)
+    if n > MOST_JOBS:
+        raise ConfigError("the command line", f"must not ask for more than {MOST_JOBS:,} jobs; this one asks for {n:,}")
     try:
-        parsed = [_last_shard(override) for override in OverridesParser.create().parse_overrides(overrides)]
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    except HydraException as error:
+    except (HydraException, ValueError) as error:
         raise ConfigError("the command line", f"must be {VALUE}: {one_line(error)}") from error
     return jobs
 
 
+def _n_jobs(override: Override) -> int:
+    """Values that an override gives to as many jobs, counted before anybody lists them.
+
+    Raises:
+        ConfigError: Hydra's sweeper cannot say, there is none, or there are too many.
+    """
+    if not override.is_sweep_override():
+        return 1
+    key, sweep, text = override.key_or_group, override.value(), (override.input_line or "").partition("=")[2]
+    if isinstance(sweep, RangeSweep):
+        start, stop, step = (float(value or 0) for value in (sweep.start, sweep.stop, sweep.step))
+        n = math.ceil((stop - start) / step) if step and math.isfinite(stop - start) else 0
+    elif isinstance(sweep, ChoiceSweep):
+        n = len(sweep.list)
+    else:
+        raise ConfigError(key, "must be a,b,c or range(n) where several jobs are asked for", text)
+    if n < 1:
+        raise ConfigError(key, "must have at least one value", text)
+    if n > MOST_JOBS:
+        raise ConfigError(key, f"must not have more than {MOST_JOBS:,} values, one a job", text)
+    return n
+
+
 def _last_shard(override: Override) -> Override:
     """The same, but of several shards the last."""
-    if override.key_or_group != "shard.index" or not override.is_discrete_sweep():
+    if override.key_or_group != "shard.index" or not override.is_sweep_override():
         return override
+    _n_jobs(override)
     texts = list(override.sweep_string_iterator())
     last = max(texts, key=lambda text: (not text.isdigit(), int(text) if text.isdigit() else 0))
     return OverridesParser.create().parse_override(f"++shard.index={last}")
@@ -169,6 +200,8 @@ def _parse(argument: str) -> Override:
 
 def _choice(group: str, text: str, override: Override, options: list[str]) -> str:
     """The argument that chooses a file of `conf/<group>/`."""
+    if override.is_sweep_override():
+        _n_jobs(override)
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
     if group == "experiment" and values == [None]:
         return "~experiment"

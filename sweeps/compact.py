@@ -8,7 +8,6 @@ complete, damaged, or the file system says no; 2: the arguments are wrong.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -18,8 +17,8 @@ import pyarrow.parquet as pq
 from attractor_jax.audit import examine
 from attractor_jax.parts import METADATA, TableError, encoding, put, read_part
 from attractor_jax.plan import Plan
-from attractor_jax.store import CELLS
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+from attractor_jax.store import CELLS, temporary_of
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
 
 # Rows in a row group at least: readers skip and split by row groups, and small ones cost more than they hold.
 ROWS_TOGETHER = 1 << 20
@@ -60,9 +59,10 @@ def compact(run: Path, plan: Plan, table: str) -> Path:
                     waiting = []
 
     path = run / f"{table}.parquet"
-    put(path, write, temporary=run / "_tmp" / f"{path.name}.{os.getpid()}")
+    (run / "_tmp").mkdir(exist_ok=True)
+    put(path, write, temporary=temporary_of(run, path))
     return path
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -194,7 +194,11 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
     try:
         from attractor_jax import backend
 
-        devices = backend.start(plan.config.backend)
+        try:
+            devices = backend.start(plan.config.backend)
+        except (RuntimeError, AssertionError) as error:  # a driver that is missing, or of another version
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return _say("error", f"no device can be started ({reason}); {_kept(directory)}", 1)
         import jax
 
         from attractor_jax.sweep import run_sweep
@@ -209,6 +213,8 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
             # Most often the devices' memory: the first line says what could not be had.
             reason = str(error).splitlines()[0]
             return _say("error", f"{reason} (backend.memory or backend.batch may be too large); {_kept(directory)}", 1)
+    except MemoryError as error:
+        return _say("error", f"the host's memory is full ({error}); {_kept(directory)}", 1)
     except (OSError, SchemaError) as error:
         return _say("error", f"{error}; {_kept(directory)}", 1)
     except KeyboardInterrupt as stop:
@@ -236,6 +242,8 @@ def _known(plan: Plan, todo: Sequence[Part]) -> Known | None:
     known = Known(plan, Path(plan.config.extend))
     there = sum(len(known.rest(part)[0]) for part in todo)
     of = sum(part.n_cells for part in todo)
+    for fault in known.refused:
+        print(f"not taken over: {fault}", file=sys.stderr)
     print(f"{there:,} of {_counted(of, 'cell')} are taken over from {plan.config.extend}", file=sys.stderr, flush=True)
     return known
 
@@ -243,12 +251,12 @@ def _known(plan: Plan, todo: Sequence[Part]) -> Known | None:
 def _finish(directory: RunDirectory) -> None:
     """The last words: where the run is, after what a person should know of it."""
     plan = directory.plan
-    if plan.config.transitions is not None:
+    if plan.config.transitions is not None and len(directory.done) == plan.n_parts:
         axis = plan.system.axes[-1].name
         table = directory.path / "transitions"
         import pyarrow.parquet as pq
 
-        onsets = pq.read_table(table, columns=[f"{axis}_chaos"]).column(0)
+        onsets = pq.read_table(table, columns=[f"{axis}_chaos"]).column(0)  # all parts are there, and believed
         if onsets.null_count == len(onsets):
             values, wanted = plan.groups[0].lanes[axis], plan.config.transitions.consecutive
             where = f"between {axis} = {values.min():g} and {values.max():g}"

@@ -15,7 +15,7 @@ from typing import Any
 from attractor_jax.audit import Condition, examine
 from attractor_jax.parts import TableError
 from attractor_jax.store import read_manifest
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,4 +77,4 @@ def duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -70,13 +70,30 @@ lists = st.lists(numbers | words, max_size=4).map(lambda items: f"[{','.join(ite
 ranges = st.dictionaries(st.sampled_from(["start", "stop", "num", "spacing", "foo"]), numbers | words, max_size=4).map(
     lambda items: "{" + ",".join(f"{key}:{value}" for key, value in items.items()) + "}"
 )
+sweeps = st.sampled_from(
+    [
+        "1,2",
+        "range(3)",
+        "range(0,-5)",
+        "range(1,2,0)",
+        "range(1000000000)",
+        "glob(*)",
+        "interval(1,2)",
+        "choice(1,2)",
+        "a,b",
+    ]
+)
 values = st.one_of(numbers, words, lists, ranges)
 assignments = st.tuples(st.sampled_from(KEYS), values).map("=".join)
+swept = st.tuples(st.sampled_from((*KEYS, *GROUPS)), sweeps).map("=".join)
 choices = st.sampled_from([f"{group}={choice}" for group, choices in GROUPS.items() for choice in choices])
 slips = st.sampled_from(
     ["grid.s", "=1", "--foo", "-x", "~measure.steps", "+foo=1", "hydra.foo=1", "grid.s=1,2", "a b=1"]
 )
-command_lines = st.lists(st.one_of(assignments, assignments, choices, slips), min_size=1, max_size=4)
+command_lines = st.one_of(
+    st.lists(st.one_of(assignments, assignments, choices, slips), min_size=1, max_size=4),
+    st.lists(st.one_of(assignments, choices, swept), min_size=1, max_size=3).map(lambda words: ["-m", *words]),
+)
 
 
 @seed(20261126)
@@ -123,4 +140,4 @@ def test_as_processes_they_end_without_a_traceback_and_without_jax(told: list[li
         assert "Traceback" not in ended.stderr and "jax!" not in ended.stderr, (arguments, ended.stderr)
         if ended.returncode == 2:
             assert len(ended.stderr.splitlines()) == 1 and ended.stderr.startswith("config error: "), arguments
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.rglob("manifest.json")), "nothing is planned on the disk"
