@@ -138,8 +138,11 @@ def _launch(plans: Sequence[Plan], command: Sequence[str]) -> int:
                 return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # an exception, and not a screen of it
     failed = None
+    _stopping.listen_no_more()  # a launcher waits without asking; a job in this process listens again
     try:
         _hydra_main()
+    except KeyboardInterrupt:
+        return _say("stopped", "jobs that were started go on; python -m sweeps.status RUN says how far they are", 130)
     except SystemExit as exit_:
         failed = f"a job ended with exit code {exit_.code}"
     except Exception as error:

@@ -31,6 +31,12 @@ class Stopping:
         if not self._before:
             self._before = {number: signal.signal(number, self._ask) for number in PATIENCE}
 
+    def listen_no_more(self) -> None:
+        """As it was before, for as long as others compute."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
     def _ask(self, number: int, frame: object) -> None:
         self.asked, self._when = number, time.monotonic()
         signal.signal(number, signal.SIG_DFL if number != signal.SIGUSR2 else signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,6 +291,43 @@ def test_devices_change_no_bit_even_if_there_are_more_than_blocks(devices: int, 
 
 
 # Signals
+
+
+def test_whoever_waits_for_jobs_can_be_stopped_and_they_go_on(tmp_path: Path) -> None:
+    long = ("experiment=smoke", "name=long", "grid.D=12", "grid.seed.num=8192", "measure.k=1", "measure.steps=1e6")
+    process = program(
+        "-m", "sweeps.run", "-m", *long, "shard.index=range(1)", "hydra/launcher=local", f"output={tmp_path}"
+    )
+
+    def jobs() -> list[int]:
+        """Processes of the launcher's jobs."""
+        return [
+            int(folder.name)
+            for folder in Path("/proc").glob("[0-9]*")
+            if f"{tmp_path}/_jobs/".encode() in _command_line(folder)
+        ]
+
+    try:
+        until = time.monotonic() + 60
+        while not any("_submit" in str(_command_line(Path("/proc", str(job)))) for job in jobs()):
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("stopped: jobs that were started go on; ")
+        assert jobs()
+    finally:
+        for job in jobs():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job, signal.SIGKILL)
+
+
+def _command_line(folder: Path) -> bytes:
+    try:
+        return (folder / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 # The same program, which says more often how far it is.
