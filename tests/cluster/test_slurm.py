@@ -68,8 +68,8 @@ def slurm(single: Path) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:  # where other users can go: the database is one
         try:
             up = subprocess.run([HERE / "slurm.sh", "up", folder], timeout=240, env=os.environ | {"SLOTS": "4"})
-            if up.returncode == 77:
-                pytest.skip("Slurm's packages cannot be installed here")
+            if up.returncode == 77 or (up.returncode and "SLURM_OR_SKIP" in os.environ):
+                pytest.skip("a Slurm cannot be installed or started here")
             assert up.returncode == 0
             yield
         finally:
