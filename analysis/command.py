@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 
 from analysis.style import DPI, RC, number
 from attractor_jax.phase import select, table_axes, varied_axes
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
+from sweeps.arguments import ArgumentProblem, RunParser, refuse
 
 
 class RunProblem(ValueError):
     """A run that has not got what the figure shows: exit code 1."""
 
 
-class FigureParser(OneLineParser):
+class FigureParser(RunParser):
     """The command line that all figures of a run share.
 
     Args:
@@ -33,7 +33,6 @@ class FigureParser(OneLineParser):
 
     def __init__(self, prog: str, description: str, *, free_x: bool = True) -> None:
         super().__init__(prog, description)
-        self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
         if free_x:
             self.add_argument(
                 "--x", metavar="AXIS", help="axis along the bottom (default: s, else the one with most values)"

@@ -13,6 +13,7 @@ import numpy as np
 from analysis import command, style
 from attractor_jax.config import ConfigError, a_list
 from attractor_jax.systems import REGISTRY, System, get
+from sweeps.arguments import OneLineParser
 
 # Where the classic pictures are, and a network becomes interesting.
 RANGES = {
@@ -46,9 +47,9 @@ class Asked:
         return f"{self.system.axis(self.axis).meaning} {self.axis}"
 
 
-def parser() -> command.OneLineParser:
+def parser() -> OneLineParser:
     """All options of the command."""
-    options = command.OneLineParser(
+    options = OneLineParser(
         "python -m analysis.orbit_diagram",
         "Draw the orbit (bifurcation) diagram of one network or map: density of y, largest exponent and regimes.",
     )

@@ -8,7 +8,6 @@ nothing else.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +41,6 @@ def extended(config: SweepConfig) -> SweepConfig:
         ("system.name", config.system.name, old.system.name),
         ("measure", config.measure, old.measure),
         ("backend.dtype", config.backend.dtype, old.backend.dtype),
-        ("plan.part_steps", config.plan.part_steps, old.plan.part_steps),
     ):
         if ours != theirs:
             raise ConfigError(key, f"must be that of the run in `extend`, {_shown(theirs)}", _shown(ours))
@@ -128,16 +126,11 @@ class Known:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Whose numbers these are: the run's plan, and what made its parts."""
-        abouts = [read_part(path)[1] for path in self._paths]
+        abouts = [about for _, about in self._parts]
         return {"plan": self.old.hash} | {
             key: sorted({str(v) for about in abouts for v in (about[key], *about.get("taken_from", {}).get(key, []))})
             for key in ("engine", "jaxlib", "device", "commit")
         }
-
-    @cached_property
-    def _paths(self) -> list[Path]:
-        """The run's parts that are whole."""
-        return [self.run / CELLS / part.file for part in self.old.parts() if part.index in self._condition.done]
 
     @cached_property
     def _condition(self) -> Condition:
@@ -149,14 +142,17 @@ class Known:
         return list(self._condition.damaged.values())
 
     @cached_property
+    def _parts(self) -> list[tuple[pa.Table, dict[str, Any]]]:
+        """The run's parts that are whole, and what they say of themselves."""
+        done = set(self._condition.done)
+        return [read_part(self.run / CELLS / part.file) for part in self.old.parts() if part.index in done]
+
+    @cached_property
     def _table(self) -> pa.Table:
         """What of the run is there and can be believed, in the order of its cells."""
-        tables = []
-        for path in self._paths:
-            with contextlib.suppress(FileNotFoundError):
-                tables.append(read_part(path)[0])
-        if not tables:
+        if not self._parts:
             return pa.table({"cell_id": pa.array([], pa.int64())})
+        tables = [table for table, _ in self._parts]
         return pa.concat_tables(tables).unify_dictionaries().combine_chunks().sort_by("cell_id")
 
     @cached_property

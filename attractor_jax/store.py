@@ -92,7 +92,8 @@ class RunDirectory:
                 there = False
             except TableError as fault:
                 moved = self._move_aside(path, str(fault))
-                there = moved is not None and self._was_mended(moved, path, part, table)
+                if moved is None or not self._was_mended(moved, path, part, table):
+                    there = False
         if there:
             self.done.add(part.index)
         return there

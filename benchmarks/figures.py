@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from analysis.command import ArgumentProblem, OneLineParser, refuse, save_figure
+from analysis.command import save_figure
 from analysis.style import FAINT, INK, LINES, RC, WIDTH, group_colours, new_figure, styled
 from benchmarks.measured import Row
+from sweeps.arguments import ArgumentProblem, OneLineParser, refuse
 
 RESULTS, DOCS = Path("benchmarks/results"), Path("docs")
 RATE = "million network-steps per second"

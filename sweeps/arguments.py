@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
+
+from attractor_jax.config import ConfigError
+from attractor_jax.parts import TableError
 
 
 class ArgumentProblem(ValueError):
@@ -22,10 +26,24 @@ class OneLineParser(argparse.ArgumentParser):
         raise ArgumentProblem(message)
 
 
-def stoppable(main: Callable[[], int]) -> int:
-    """The exit code of a command; one line if Ctrl-C ends it."""
+class RunParser(OneLineParser):
+    """Of a command that looks at one run."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog, description)
+        self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+
+
+def answered(command: Callable[[], int]) -> int:
+    """The exit code of a command that looks at a run, and one line for all that can go wrong with it: 2 if the
+    arguments are wrong, 1 if the run or the file system says no, 130 for Ctrl-C.
+    """
     try:
-        return main()
+        return command()
+    except ArgumentProblem as problem:
+        return refuse(problem, 2)
+    except (TableError, ConfigError, OSError) as problem:
+        return refuse(problem, 1)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

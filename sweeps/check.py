@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attractor_jax.config import MOST_STEPS, ConfigError, SweepConfig
-from attractor_jax.parts import TableError
+from attractor_jax.config import MOST_STEPS, SweepConfig
 from attractor_jax.plan import Plan, make_plan
 from attractor_jax.store import read_plan
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
+from sweeps.arguments import ArgumentProblem, RunParser, answered
+from sweeps.telling import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,26 +48,23 @@ class Outcome:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = OneLineParser("python -m sweeps.check", "Would the labels of a run be the same, measured otherwise?")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+    return answered(lambda: _check(argv))
+
+
+def _check(argv: list[str] | None) -> int:
+    parser = RunParser("python -m sweeps.check", "Would the labels of a run be the same, measured otherwise?")
     parser.add_argument("--cells", type=int, default=96, help="cells in the sample (default: 96)")
-    try:
-        arguments = parser.parse_args(argv)
-        if arguments.cells < 1:
-            raise ArgumentProblem(f"`--cells` must be at least 1, got {arguments.cells}")
-    except ArgumentProblem as problem:
-        return refuse(problem, 2)
-    try:
-        outcomes = list(check(arguments.run, arguments.cells))
-    except (TableError, ConfigError, OSError) as problem:
-        return refuse(problem, 1)
-    for outcome in outcomes:
+    arguments = parser.parse_args(argv)
+    if arguments.cells < 1:
+        raise ArgumentProblem(f"`--cells` must be at least 1, got {arguments.cells}")
+    plan = read_plan(arguments.run)
+    shares = []
+    for outcome in check(arguments.run, plan, arguments.cells):
         share, error = outcome.kept
         print(f"{outcome.how}: {share:.1%} +- {error:.1%} of the cells keep their regime")
-        print(outcome.matrix.to_string(), end="\n\n")
-    code, verdict = judge(
-        *(outcome.kept[0] for outcome in outcomes), dtype=read_plan(arguments.run).config.backend.dtype
-    )
+        print(outcome.matrix.to_string(), end="\n\n", flush=True)
+        shares.append(share)
+    code, verdict = judge(*shares, dtype=plan.config.backend.dtype)
     print(f"verdict: {verdict}")
     return code
 
@@ -88,8 +85,8 @@ def judge(steps: float, start: float, other: float, *, dtype: str) -> tuple[int,
     return (1 if against else 0), "; ".join([verdict, *notes])
 
 
-def check(run: Path, cells: int) -> Iterator[Outcome]:
-    """The three outcomes for a sample of a run's cells.
+def check(run: Path, plan: Plan, cells: int) -> Iterator[Outcome]:
+    """The three outcomes for a sample of the cells of a run and its plan, each as soon as it is known.
 
     Raises:
         TableError: the run cannot be read.
@@ -99,9 +96,9 @@ def check(run: Path, cells: int) -> Iterator[Outcome]:
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        plan, table = read_plan(run), read_run(run)
+        table = read_run(run)
     for warning in told:
-        print(f"warning: {warning.message}", file=sys.stderr)
+        one_line(str(warning.message))
     sample = stratified(table, cells)
     axes = [axis.name for axis in plan.system.axes]
     rows = sample[axes].to_dict("records")
@@ -166,4 +163,4 @@ def _kept(table: pd.DataFrame, both: pd.DataFrame) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(stoppable(main))
+    sys.exit(main())

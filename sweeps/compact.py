@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,45 +19,44 @@ from attractor_jax.audit import examine
 from attractor_jax.parts import METADATA, TableError, encoding, put, read_part
 from attractor_jax.plan import Plan
 from attractor_jax.store import CELLS, temporary_of
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
+from sweeps.arguments import RunParser, answered
 
 # Rows in a row group at least: readers skip and split by row groups, and small ones cost more than they hold.
 ROWS_TOGETHER = 1 << 20
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = OneLineParser("python -m sweeps.compact", "Each table of a finished run as one file.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
-    try:
-        arguments = parser.parse_args(argv)
-    except ArgumentProblem as problem:
-        return refuse(problem, 2)
-    try:
-        found = examine(arguments.run)
-        if not found.complete:
-            raise TableError(f"{found.summary()}: only a complete run is made one file (python -m sweeps.status RUN)")
-        for table in (*found.plan.tables, CELLS):
-            print(compact(arguments.run, found.plan, table))
-    except (TableError, OSError) as problem:
-        return refuse(problem, 1)
+    return answered(lambda: _compact(argv))
+
+
+def _compact(argv: list[str] | None) -> int:
+    run = RunParser("python -m sweeps.compact", "Each table of a finished run as one file.").parse_args(argv).run
+    found = examine(run)
+    if not found.complete:
+        raise TableError(f"{found.summary()}: only a complete run is made one file (python -m sweeps.status RUN)")
+    for table in (*found.plan.tables, CELLS):
+        print(compact(run, found.plan, table))
     return 0
 
 
 def compact(run: Path, plan: Plan, table: str) -> Path:
     """All parts of a table in one file beside its folder, which appears whole or not at all."""
     paths = [run / table / part.file for part in plan.parts()]
-    parts = [read_part(path)[1] for path in paths]
-    about = {METADATA: json.dumps({"plan": plan.hash, "table": table, "parts": parts}).encode()}
 
     def write(temporary: Path) -> None:
-        schema = read_part(paths[0])[0].schema.with_metadata(about)
+        schema = read_part(paths[0])[0].schema.remove_metadata()
+        abouts: list[dict[str, Any]] = []
+        waiting: list[pa.Table] = []
         with pq.ParquetWriter(temporary, schema, **encoding(schema)) as writer:
-            waiting: list[pa.Table] = []
             for path in paths:
-                waiting.append(read_part(path)[0].cast(schema))
+                rows, about = read_part(path)
+                waiting.append(rows.cast(schema))
+                abouts.append(about)
                 if sum(len(each) for each in waiting) >= ROWS_TOGETHER or path == paths[-1]:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
+            told = {"plan": plan.hash, "table": table, "parts": abouts}
+            writer.add_key_value_metadata({METADATA.decode(): json.dumps(told)})
 
     path = run / f"{table}.parquet"
     (run / "_tmp").mkdir(exist_ok=True)
@@ -65,4 +65,4 @@ def compact(run: Path, plan: Plan, table: str) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(stoppable(main))
+    sys.exit(main())

@@ -11,12 +11,10 @@ import gc
 import os
 import signal
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -35,6 +33,7 @@ from sweeps.command_line import (
     split_options,
 )
 from sweeps.stopping import Stopping
+from sweeps.telling import counted, describe, one_line, progress_bar, say
 
 if TYPE_CHECKING:  # a refused configuration does not wait for what writes tables
     from attractor_jax.extension import Known
@@ -60,9 +59,9 @@ def main() -> None:
         if code:
             sys.exit(code)
     except ConfigError as error:
-        sys.exit(_say("config error", error, 2))
+        sys.exit(say("config error", error, 2))
     except KeyboardInterrupt as stop:
-        sys.exit(_say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
+        sys.exit(say("stopped", "nothing new was computed; the same command starts again", _exit_code(stop)))
     except SystemExit:
         if _stopping.asked:
             _leave(128 + _stopping.asked)
@@ -107,7 +106,7 @@ def _job(composed: DictConfig) -> None:
     try:
         code = run(read(composed), command=as_typed(HydraConfig.get().overrides.task))
     except ConfigError as error:
-        code = _say("config error", error, 2)
+        code = say("config error", error, 2)
     if _stopping.asked:
         try:
             _stopping.hand_on()
@@ -135,14 +134,14 @@ def _launch(plans: Sequence[Plan], command: Sequence[str]) -> int:
             try:
                 _open(plan, [], command)
             except OSError as error:
-                return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
+                return say("error", f"output={plan.config.output} cannot be used: {error}", 1)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # an exception, and not a screen of it
     failed = None
     _stopping.listen_no_more()  # a launcher waits without asking; a job in this process listens again
     try:
         _hydra_main()
     except KeyboardInterrupt:
-        return _say("stopped", "jobs that were started go on; python -m sweeps.status RUN says how far they are", 130)
+        return say("stopped", "jobs that were started go on; python -m sweeps.status RUN says how far they are", 130)
     except SystemExit as exit_:
         failed = f"a job ended with exit code {exit_.code}"
     except Exception as error:
@@ -158,11 +157,11 @@ def _launch(plans: Sequence[Plan], command: Sequence[str]) -> int:
         try:
             found = examine(path)
         except TableError as error:
-            code = _say("error", f"{error}; {failed}" if failed else error, 1)
+            code = say("error", f"{error}; {failed}" if failed else error, 1)
             continue
         if not found.complete:
             why = f" ({failed})" if failed else ""
-            code = _say("error", f"{found.summary()}{why}; the same command goes on from there", 1)
+            code = say("error", f"{found.summary()}{why}; the same command goes on from there", 1)
         print(path, flush=True)
     return code
 
@@ -175,11 +174,11 @@ def run(plan: Plan, *, command: Sequence[str] = ()) -> int:
     """
     try:
         if plan.config.dry_run:
-            _describe(plan)
+            describe(plan)
             return 0
         return _compute(plan, command)
     except ConfigError as error:
-        return _say("config error", error, 2)
+        return say("config error", error, 2)
 
 
 def _compute(plan: Plan, command: Sequence[str]) -> int:
@@ -187,7 +186,7 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
     try:
         directory = _open(plan, share, command)
     except OSError as error:
-        return _say("error", f"output={plan.config.output} cannot be used: {error}", 1)
+        return say("error", f"output={plan.config.output} cannot be used: {error}", 1)
     todo = [part for part in share if part.index not in directory.done]
     if len(todo) < len(share):
         print(f"{len(directory.done)} of {_counted_parts(directory)} are there already", file=sys.stderr)
@@ -201,27 +200,35 @@ def _compute(plan: Plan, command: Sequence[str]) -> int:
             devices = backend.start(plan.config.backend)
         except (RuntimeError, AssertionError) as error:  # a driver that is missing, or of another version
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return _say("error", f"no device can be started ({reason}); {_kept(directory)}", 1)
+            return say("error", f"no device can be started ({reason}); {_kept(directory)}", 1)
         import jax
 
         from attractor_jax.sweep import run_sweep
 
         _stopping.check()
         try:
-            with _bar(sum(part.n_cells for part in todo)) as (progress, begins), warnings.catch_warnings():
-                warnings.showwarning = _one_line
+            with progress_bar(sum(part.n_cells for part in todo)) as tell, warnings.catch_warnings():
+                warnings.showwarning = one_line
+
+                def progress(cells: int, steps: float) -> None:
+                    _stopping.goes_on(cells)
+                    tell(cells, steps)
+
+                def begins(part: Part) -> None:
+                    _stopping.begins(part.n_cells)
+
                 known = _known(plan, todo)
                 run_sweep(plan, directory, devices=devices, progress=progress, begins=begins, known=known)
         except jax.errors.JaxRuntimeError as error:
             # Most often the devices' memory: the first line says what could not be had.
             reason = str(error).splitlines()[0]
-            return _say("error", f"{reason} (backend.memory or backend.batch may be too large); {_kept(directory)}", 1)
+            return say("error", f"{reason} (backend.memory or backend.batch may be too large); {_kept(directory)}", 1)
     except MemoryError as error:
-        return _say("error", f"the host's memory is full ({error}); {_kept(directory)}", 1)
+        return say("error", f"the host's memory is full ({error}); {_kept(directory)}", 1)
     except (OSError, SchemaError) as error:
-        return _say("error", f"{error}; {_kept(directory)}", 1)
+        return say("error", f"{error}; {_kept(directory)}", 1)
     except KeyboardInterrupt as stop:
-        return _say("stopped", _kept(directory), _exit_code(stop))
+        return say("stopped", _kept(directory), _exit_code(stop))
     _finish(directory)
     return 0
 
@@ -247,7 +254,7 @@ def _known(plan: Plan, todo: Sequence[Part]) -> Known | None:
     of = sum(part.n_cells for part in todo)
     for fault in known.refused:
         print(f"not taken over: {fault}", file=sys.stderr)
-    print(f"{there:,} of {_counted(of, 'cell')} are taken over from {plan.config.extend}", file=sys.stderr, flush=True)
+    print(f"{there:,} of {counted(of, 'cell')} are taken over from {plan.config.extend}", file=sys.stderr, flush=True)
     return known
 
 
@@ -265,7 +272,7 @@ def _finish(directory: RunDirectory) -> None:
             where = f"between {axis} = {values.min():g} and {values.max():g}"
             print(
                 f"no transition to chaos: grid.{axis} must have {wanted} chaotic values in turn, "
-                f"got none {where} in {_counted(len(onsets), 'network')}",
+                f"got none {where} in {counted(len(onsets), 'network')}",
                 file=sys.stderr,
             )
     print(directory.path, flush=True)
@@ -282,86 +289,10 @@ def _exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
-def _say(kind: str, message: object, code: int) -> int:
-    """One line to stderr, whatever the exception looked like."""
-    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
-    print(f"{kind}: {' '.join(lines) if lines else type(message).__name__}", file=sys.stderr)
-    return code
-
-
 def _counted_parts(directory: RunDirectory) -> str:
     """Of the whole plan, or of this process's share of it."""
     shard, n = directory.plan.config.shard, len(directory.parts)
     return f"{n} parts" + (f" of shard {shard.index} of {shard.count}" if shard.count > 1 else "")
-
-
-def _one_line(message: Warning | str, *_: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)
-
-
-SECONDS_BETWEEN_LINES = 10
-
-
-@contextmanager
-def _bar(cells: int) -> Iterator[Any]:
-    """Progress in cells, with network-steps per second and the time left: a bar on a terminal, now and then a plain
-    line elsewhere.
-    """
-    from tqdm import tqdm
-
-    terminal = sys.stderr.isatty()
-    with tqdm(total=cells, unit="cell", mininterval=0.2, miniters=1, disable=None, file=sys.stderr) as bar:
-        began = spoken = time.perf_counter()
-        done, all_steps = 0, 0.0
-
-        def progress(finished: int, steps: float) -> None:
-            nonlocal spoken, done, all_steps
-            _stopping.goes_on(finished)
-            now = time.perf_counter()
-            done, all_steps = done + finished, all_steps + steps
-            rate = f"{all_steps / (now - began) / 1e6:.2f} M network-steps/s"
-            if terminal:
-                bar.set_postfix_str(rate, refresh=False)
-                bar.update(finished)
-            elif done == cells or now - spoken > SECONDS_BETWEEN_LINES:
-                spoken = now
-                print(
-                    tqdm.format_meter(done, cells, now - began, ncols=0, unit="cell", postfix=rate),
-                    file=sys.stderr,
-                    flush=True,
-                )
-
-        def begins(part: Part) -> None:
-            _stopping.begins(part.n_cells)
-
-        yield progress, begins
-
-
-def _describe(plan: Plan) -> None:
-    """What the plan would cost, without jax."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    config = plan.config
-    print(f"plan {plan.hash}")
-    print(f"{_counted(plan.n_cells, 'cell')} in {_counted(plan.n_parts, 'part')}, {config.backend.dtype}")
-    print(f"run directory {Path(config.output) / config.name / plan.hash}")
-    for group in plan.groups:
-        static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or f"dimension {group.dimension}"
-        draws, lanes = group.block_shape
-        print(
-            f"  {static}: {_counted(group.n_cells, 'cell')} in {_counted(group.n_blocks, 'block')} of "
-            f"{_counted(draws, 'draw')} x {_counted(lanes, 'lane')}, {_counted(group.n_parts, 'part')}; "
-            f"k={group.k}, orthonormalised every {_counted(group.renormalise_every, 'step')}"
-        )
-    used = cores if config.backend.devices == "all" else min(cores, config.backend.devices)
-    budget = config.backend.memory if isinstance(config.backend.memory, str) else f"{config.backend.memory:g} GiB"
-    largest = max(group.block_bytes for group in plan.groups) / 2**20
-    print(f"compilations: {plan.programs * len(plan.groups)}")
-    print(f"memory: about {largest:.3g} MiB a block at the most, as many at once as fit into backend.memory={budget}")
-    print(f"time: about {plan.seconds(used):,.0f} s on {used} CPU cores (rough)")
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 if __name__ == "__main__":

@@ -13,31 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from attractor_jax.audit import Condition, examine
-from attractor_jax.parts import TableError
 from attractor_jax.store import read_manifest
-from sweeps.arguments import ArgumentProblem, OneLineParser, refuse, stoppable
+from sweeps.arguments import RunParser, answered
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = OneLineParser("python -m sweeps.status", "What of a run is there, and what is wrong with it.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+    return answered(lambda: _status(argv))
+
+
+def _status(argv: list[str] | None) -> int:
+    parser = RunParser("python -m sweeps.status", "What of a run is there, and what is wrong with it.")
     parser.add_argument("--json", action="store_true", help="the same for programs")
-    try:
-        arguments = parser.parse_args(argv)
-    except ArgumentProblem as problem:
-        return refuse(problem, 2)
-    try:
-        found = examine(arguments.run)
-        about = as_mapping(found, read_manifest(arguments.run).get("command"))
-    except (TableError, OSError) as problem:
-        return refuse(problem, 1)
+    arguments = parser.parse_args(argv)
+    found = examine(arguments.run)
+    about = as_mapping(found, read_manifest(arguments.run)["command"])
     print(json.dumps(about, indent=1) if arguments.json else "\n".join(_lines(found, about)))
     return 0 if found.complete else 1
 
 
-def as_mapping(found: Condition, command: Any) -> dict[str, Any]:
+def as_mapping(found: Condition, command: list[str]) -> dict[str, Any]:
     """What `--json` prints."""
-    words = [str(word) for word in command] if isinstance(command, list) else []
+    words = that_goes_on_here(command, found.run)
     return {
         "run": str(found.run),
         "plan": found.plan.hash,
@@ -68,6 +64,17 @@ def _lines(found: Condition, about: dict[str, Any]) -> list[str]:
     return [*lines, f"go on with: {about['command']}"]
 
 
+def that_goes_on_here(command: list[str], run: Path) -> list[str]:
+    """The arguments that the sweep was started with, if the run still lies where they put it; else with the place where
+    it lies now.
+    """
+    put = next((word.partition("=")[2] for word in command if word.startswith("output=")), "results")
+    here = run.resolve().parent.parent
+    if Path(put).resolve() == here:
+        return command
+    return [*(word for word in command if not word.startswith("output=")), f"output={here}"]
+
+
 def duration(seconds: float) -> str:
     """In the unit that a person would choose."""
     for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
@@ -77,4 +84,4 @@ def duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(stoppable(main))
+    sys.exit(main())

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 from runs import plan_of, sweep
 
 from attractor_jax import read_run
+from attractor_jax.store import read_plan
 from sweeps import check as command
 from sweeps.check import OTHER_START, _kept, check, judge, stratified
+
+
+@pytest.fixture(autouse=True)
+def devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the tests have, however many cores there are."""
+    monkeypatch.setattr("attractor_jax.backend.start", lambda config: jax.devices())
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def test_labels_of_the_logistic_map_hold(logistic: Path, capsys: pytest.CaptureF
 
 
 def test_each_way_measures_what_it_says(logistic: Path) -> None:
-    longer, elsewhere, single = check(logistic, 20)
+    longer, elsewhere, single = check(logistic, read_plan(logistic), 20)
     assert longer.matrix.to_numpy().sum() == elsewhere.matrix.to_numpy().sum() == single.matrix.to_numpy().sum() >= 20
     assert (np.diag(longer.matrix.reindex(columns=longer.matrix.index, fill_value=0)) > 0).any()
     assert OTHER_START < 2**31 - 1

@@ -120,7 +120,10 @@ def test_what_made_the_cells_is_not_forgotten(tmp_path: Path) -> None:
         read_run(computed(plan, tmp_path / "new", Known(plan, old)))
 
 
-def test_a_run_of_which_nothing_is_there_is_computed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_which_nothing_is_there_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attractor_jax.backend.start", lambda config: jax.devices())
     plan = plan_of(*SHORT, *grid(2, HALF[:3]))
     RunDirectory(tmp_path, plan)
     old = tmp_path / plan.config.name / plan.hash

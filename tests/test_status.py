@@ -102,7 +102,8 @@ def test_what_is_wrong_is_said_with_the_command_that_goes_on(copy: Path, capsys:
     assert strange == f"strange: {copy}/cells/notes.txt is no part of this plan"
     assert left.startswith("time left: about ")
     words = shlex.split(command.removeprefix("go on with: python -m sweeps.run "))
-    assert words == ["system=logistic", "grid.r={start: 2.5, stop: 4, num: 200}"]
+    # It was put elsewhere: what goes on has to go on here.
+    assert words == ["system=logistic", "grid.r={start: 2.5, stop: 4, num: 200}", f"output={copy.parent.parent}"]
     about = json.loads(told(capsys, copy, "--json")[1])
     assert about["parts"]["missing"] == [0] and list(about["parts"]["damaged"]) == ["2"]
     seconds = sum(describe_part(copy / "cells" / f"part-0000{i}.parquet")["seconds"] for i in (1, 3))
@@ -128,6 +129,13 @@ def test_the_command_is_the_one_that_was_typed() -> None:
     typed = ["experiment=smoke", "grid.s=[1,2]", "shard.count=4", "shard.index=2", "output=x y"]
     assert as_typed(prepare_overrides(typed)) == ["experiment=smoke", "grid.s=[1,2]", "output=x y"]
     assert as_typed(typed) == ["experiment=smoke", "grid.s=[1,2]", "output=x y"]
+
+
+def test_the_command_of_a_run_that_lies_where_it_was_put_is_left_alone(tmp_path: Path) -> None:
+    run = tmp_path / "there" / "name" / "hash"
+    assert status.that_goes_on_here([f"output={tmp_path}/there", "a=1"], run) == [f"output={tmp_path}/there", "a=1"]
+    assert status.that_goes_on_here(["a=1"], run) == ["a=1", f"output={tmp_path}/there"]
+    assert status.that_goes_on_here([], Path("results/name/hash")) == []
 
 
 # One file
@@ -331,7 +339,7 @@ def _command_line(folder: Path) -> bytes:
 
 
 # The same program, which says more often how far it is.
-SAYS_MORE = "from sweeps import run; run.SECONDS_BETWEEN_LINES = 0; run.main()"
+SAYS_MORE = "from sweeps import run, telling; telling.SECONDS_BETWEEN_LINES = 0; run.main()"
 
 
 @pytest.mark.parametrize(("number", "percent", "code"), [(signal.SIGUSR2, 50, 0), (signal.SIGINT, 1, 130)])

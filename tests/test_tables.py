@@ -16,6 +16,7 @@ from attractor_jax.parts import REPAIR, TableError, read_part, write_part
 from attractor_jax.phase import select, table_axes
 from attractor_jax.plan import NUMERICS_VERSION, Plan
 from attractor_jax.reading import list_tables
+from attractor_jax.store import RunDirectory, read_plan
 
 ARGUMENTS = (
     "system=logistic",
@@ -119,6 +120,19 @@ def test_damage_and_strangers_are_found_in_every_table(copy: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_run(copy)
+
+
+def test_a_part_without_its_cells_is_not_there_whatever_became_of_its_other_tables(
+    finished: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copy / "cells" / "part-00000.parquet").unlink()
+    root = tmp_path / "runs"
+    plan = read_plan(copy)
+    place = root / plan.config.name / plan.hash
+    shutil.copytree(copy, place)
+    os.truncate(place / "transitions" / "part-00000.parquet", 100)
+    monkeypatch.setattr(RunDirectory, "_was_mended", lambda *_: True)  # by another process
+    assert RunDirectory(root, plan).done == set()
 
 
 def test_an_incomplete_run_is_read_with_one_warning(copy: Path) -> None:
