@@ -5,6 +5,7 @@ ready for Hydra, whose own messages fill a screen.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,6 +76,8 @@ def prepare_overrides(arguments: list[str], *, several: bool = False) -> list[st
         if override.is_sweep_override() and not several:
             must = a_list(choices[key]) if key in choices else VALUE
             raise ConfigError(key, f"must be {must} (several sweeps at once need -m)", text)
+        if key == "hydra/launcher":
+            _check_launcher(text)
         if override.is_delete() or override.package or "/" in key or key.startswith("hydra."):
             prepared.append(argument)
         elif key in choices:
@@ -99,7 +102,8 @@ def compose(overrides: list[str]) -> DictConfig:
             composed = hydra.compose(ROOT, overrides)
         cells = OmegaConf.select(composed, "grid.cells")
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
-        raise ConfigError("the configuration", f"cannot be composed: {one_line(error)}") from error
+        why = f" ({one_line(error.__cause__)})" if error.__cause__ is not None else ""
+        raise ConfigError("the configuration", f"cannot be composed: {one_line(error)}{why}") from error
     if cells is not None:
         for override in overrides:
             key, _, text = override.partition("=")
@@ -196,6 +200,13 @@ def _parse(argument: str) -> Override:
         return OverridesParser.create().parse_override(argument)
     except HydraException as error:
         raise ConfigError(key, f"must be {VALUE}", text) from error
+
+
+def _check_launcher(text: str) -> None:
+    """Launchers of this project need what not everybody has installed; Hydra would speak of a file that is missing."""
+    own = [file.stem for file in (CONF / "hydra" / "launcher").glob("*.yaml")]
+    if text in own and importlib.util.find_spec("submitit") is None:
+        raise ConfigError("hydra/launcher", "needs the extra `cluster` (pip install -e '.[cluster]')", text)
 
 
 def _choice(group: str, text: str, override: Override, options: list[str]) -> str:

@@ -207,6 +207,10 @@ def test_two_runs_started_at_once_in_one_folder(tmp_path: Path, finished: Path) 
         ("-m shard.count=2 shard.index=range(2) measure.k=0", "measure.k must be at least 1, got 0"),
         ("-m shard.count=2 shard.index=range(3)", "shard.index must be below shard.count = 2"),
         ("-m experiment=smoke,nothing", "experiment must be "),
+        (
+            "-m shard.index=range(1) hydra/launcher=slurm hydra.launcher.timeout_min=soon",
+            "the configuration cannot be composed: Error merging override hydra.launcher.timeout_min=soon (Value ",
+        ),
     ],
 )
 def test_wrong_shards_are_refused_before_anything_is_submitted(typed: str, message: str) -> None:
@@ -215,6 +219,14 @@ def test_wrong_shards_are_refused_before_anything_is_submitted(typed: str, messa
     with pytest.raises(ConfigError) as refused:
         checked(shlex.split(typed))
     assert str(refused.value).startswith(message)
+
+
+def test_a_launcher_that_is_not_installed_is_named_with_the_extra_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attractor_jax.config import ConfigError
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"hydra/launcher needs the extra `cluster` .*, got 'slurm'$"):
+        prepare_overrides(["hydra/launcher=slurm", "shard.index=range(2)"], several=True)
 
 
 def test_jobs_of_one_plan_are_one_plan() -> None:
