@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.style import number
-from attractor_jax.phase import cluster_column, table_axes
+from attractor_jax.axes import cluster_column, table_axes
 
 
 def caption(figure: Figure, df: pd.DataFrame, shown: list[str], notes: list[str]) -> None:

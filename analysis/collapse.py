@@ -19,7 +19,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import captions, command, style
 from analysis.groups import Group, group_axes, groups
-from attractor_jax.phase import LEVEL, RESAMPLES, cluster_column, phase_table, varied_axes
+from attractor_jax.axes import cluster_column, varied_axes
+from attractor_jax.phase import LEVEL, RESAMPLES, phase_table
 
 WIDTH = 0.1  # of a bin, decades
 MOST_CURVES = 12

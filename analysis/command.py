@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.style import DPI, RC, number
-from attractor_jax.phase import select, table_axes, varied_axes
+from attractor_jax.axes import select, table_axes, varied_axes
 from sweeps.arguments import ArgumentProblem, RunParser, refuse
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import style
-from attractor_jax.phase import varied_axes
+from attractor_jax.axes import varied_axes
 
 DRAWN = ("seed", "replicate")
 

@@ -20,15 +20,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from analysis import captions, command, style
 from analysis.phase_diagram import default_axes
-from attractor_jax.phase import (
-    LEVEL,
-    RESAMPLES,
-    binned,
-    cluster_column,
-    phase_quantiles,
-    phase_table,
-    table_axes,
-)
+from attractor_jax.axes import cluster_column, table_axes
+from attractor_jax.phase import LEVEL, RESAMPLES, binned, phase_quantiles, phase_table
 from attractor_jax.regimes import REGIMES
 
 PANELS = 4

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis import captions, command, style
 from analysis.groups import group_axes, groups
-from attractor_jax.phase import varied_axes
+from attractor_jax.axes import varied_axes
 
 MOST_PANELS = 6
 ABREAST = 3

@@ -20,16 +20,8 @@ from matplotlib.patches import Patch
 
 from analysis import captions, command, style
 from analysis.phase_map import networks, over_two_axes
-from attractor_jax.phase import (
-    LEVEL,
-    RESAMPLES,
-    binned,
-    phase_quantiles,
-    phase_table,
-    regime_shares,
-    table_axes,
-    varied_axes,
-)
+from attractor_jax.axes import table_axes, varied_axes
+from attractor_jax.phase import LEVEL, RESAMPLES, binned, phase_quantiles, phase_table, regime_shares
 
 VALUES = ("chaotic", "lambda_1", "kaplan_yorke")
 # Chaos stands at the bottom, so that its upper edge is its share, read from zero, and the error bars there are its own.

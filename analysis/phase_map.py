@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from analysis import captions, style
-from attractor_jax.phase import cluster_column, phase_table, table_axes
+from attractor_jax.axes import cluster_column, table_axes
+from attractor_jax.phase import phase_table
 
 VALUE_LABELS = {
     "chaotic": "share of chaotic cells",

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from analysis import captions, command, style
 from analysis.groups import Group, group_axes, groups
-from attractor_jax.phase import table_axes, varied_axes
+from attractor_jax.axes import table_axes, varied_axes
 from attractor_jax.regimes import CHAOTIC_REGIMES, REGIMES
 
 MOST_PANELS = 6

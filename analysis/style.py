@@ -26,7 +26,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from attractor_jax.phase import spread_logarithmically
+from attractor_jax.axes import spread_logarithmically
 
 # Two columns of a journal page, in inches; everything below is sized to be read at that width.
 WIDTH = 7.0

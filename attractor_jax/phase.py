@@ -7,13 +7,14 @@ Intervals are therefore bootstrapped by seed: all cells of a seed are drawn, or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
+from attractor_jax.axes import cluster_column, spread_logarithmically, table_axes
 from attractor_jax.regimes import CHAOTIC_REGIMES, REGIMES
 
 MEDIANS = {"lambda_1": "lambda_1", "kaplan_yorke": "kaplan_yorke_dimension"}
@@ -24,55 +25,6 @@ RESAMPLES = 400
 
 # Numbers drawn at a time in a bootstrap: some tens of megabytes, whatever the size of the table.
 _AT_A_TIME = 4_000_000
-
-
-def table_axes(df: pd.DataFrame) -> list[str]:
-    """The axes of a table: `df.attrs["axes"]` if it is there, else the columns between `cell_id` and `dtype` (in a
-    table of networks, `n_values`).
-
-    Raises:
-        ValueError: the table has neither.
-    """
-    declared = df.attrs.get("axes")
-    if declared:
-        return [str(axis) for axis in declared if axis in df.columns]
-    columns = [str(column) for column in df.columns]
-    behind = next((name for name in ("dtype", "n_values") if name in columns), None)
-    if behind is None:
-        raise ValueError(f"`df` must have its axes before a column dtype, got the columns {', '.join(columns)}")
-    return [column for column in columns[: columns.index(behind)] if column != "cell_id"]
-
-
-def varied_axes(df: pd.DataFrame) -> list[str]:
-    """Those axes of a table that take more than one value, in the table's order."""
-    return [axis for axis in table_axes(df) if df[axis].nunique() > 1]
-
-
-def cluster_column(df: pd.DataFrame) -> str | None:
-    """The column whose values are resampled together: `seed`, else `replicate`, else none (every row by itself)."""
-    return next((name for name in ("seed", "replicate") if name in df.columns), None)
-
-
-def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
-    """The cells that have the given values on some axes, such as {"N": 4, "D": 16}.
-
-    On an axis of floats a value need only be given to three digits or so: the nearest one is taken if it is within
-    0.1 %. Seeds and other integers are meant exactly.
-
-    Raises:
-        ValueError: an axis that the table does not have, or a value that no cell has.
-    """
-    axes = table_axes(df)
-    for axis, wanted in where.items():
-        if axis not in axes:
-            raise ValueError(f"`where` must name axes of the table, {', '.join(axes)}, got {axis!r}")
-        held = np.sort(df[axis].unique().astype(float))
-        nearest = held[np.argmin(np.abs(held - wanted))] if len(held) else np.nan
-        slack = 1e-3 * abs(wanted) if df[axis].dtype.kind == "f" else 0.0
-        if not abs(nearest - wanted) <= slack:
-            raise ValueError(f"`where` must give {axis} a value that it has here, {_listed(held)}, got {wanted:g}")
-        df = df[df[axis].to_numpy(float) == nearest]
-    return df
 
 
 def binned(df: pd.DataFrame, x: str, bins: int = 48) -> pd.DataFrame:
@@ -94,17 +46,6 @@ def binned(df: pd.DataFrame, x: str, bins: int = 48) -> pd.DataFrame:
     middle = (edges[:-1] + edges[1:]) / 2
     nearest = middle[np.clip(np.searchsorted(edges, scaled, side="right") - 1, 0, bins - 1)]
     return df.assign(**{x: np.exp(nearest) if logarithmic else nearest})
-
-
-def spread_logarithmically(values: np.ndarray) -> bool:
-    """Are these values of an axis more even in their logarithm than by themselves? At least three positive ones can
-    be.
-    """
-    distinct = np.unique(values)
-    if len(distinct) < 3 or distinct[0] <= 0:
-        return False
-    gaps, log_gaps = np.diff(distinct), np.diff(np.log(distinct))
-    return bool(np.std(log_gaps) / np.mean(log_gaps) < np.std(gaps) / np.mean(gaps))
 
 
 def phase_table(
@@ -321,12 +262,6 @@ def _resampled(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
 def _order_statistics(sample: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     """Quantiles that are values of the sample: interpolating between -inf and -inf would give NaN."""
     return np.quantile(sample, quantiles, axis=0, method="inverted_cdf")
-
-
-def _listed(values: np.ndarray) -> str:
-    """Some values for a message, the middle left out where there are many."""
-    shown = [f"{value:.4g}" for value in values]
-    return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
 def _ends(level: float) -> tuple[float, float]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from attractor_jax.axes import spread_logarithmically
 from attractor_jax.engine import Columns, Engine
 from attractor_jax.groups import own_blocks
-from attractor_jax.phase import spread_logarithmically
 from attractor_jax.plan import Networks
 from attractor_jax.regimes import classify_columns
 

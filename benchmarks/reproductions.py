@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 import attractor_jax as aj
+from attractor_jax.axes import select
 from attractor_jax.draws import article_draw
-from attractor_jax.phase import select
 from attractor_jax.regimes import CHAOTIC_REGIMES
 
 RESAMPLES = 1000

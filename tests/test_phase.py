@@ -8,17 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attractor_jax.phase import (
-    binned,
-    phase_quantiles,
-    phase_table,
-    regime_shares,
-    select,
-    spread_logarithmically,
-    table_axes,
-    varied_axes,
-    wilson_interval,
-)
+from attractor_jax.axes import select, spread_logarithmically, table_axes, varied_axes
+from attractor_jax.phase import binned, phase_quantiles, phase_table, regime_shares, wilson_interval
 from attractor_jax.regimes import REGIMES
 
 

@@ -12,8 +12,8 @@ import pytest
 from runs import TINY, assert_identical, plan_of, rewrite_manifest, sweep
 
 from attractor_jax import read_run
+from attractor_jax.axes import select, table_axes
 from attractor_jax.parts import REPAIR, TableError, read_part, write_part
-from attractor_jax.phase import select, table_axes
 from attractor_jax.plan import NUMERICS_VERSION, Plan
 from attractor_jax.reading import list_tables
 from attractor_jax.store import RunDirectory, read_plan
