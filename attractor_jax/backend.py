@@ -70,9 +70,16 @@ def start(config: BackendConfig) -> Sequence[Any]:
 
 def check_engine(config: BackendConfig, devices: Sequence[Any]) -> None:
     """Refuse an engine that these devices do not have."""
-    if config.program == "fused" and devices[0].platform != "gpu":
-        must = f"must be auto or scan on a {devices[0].platform.upper()}: fused is a kernel for GPUs"
+    if config.engine == "fused" and not runs_fused(devices[0]):
+        kind = "CPU" if devices[0].platform == "cpu" else devices[0].device_kind
+        must = f"must be auto or scan on a {kind}: fused is a kernel for NVIDIA's GPUs from Ampere on"
         raise ConfigError("backend.engine", must, config.engine)
+
+
+def runs_fused(device: Any) -> bool:
+    """Is it a GPU that the kernels of the engine `fused` are made for?"""
+    major = str(getattr(device, "compute_capability", "")).partition(".")[0]  # AMD's have names there, a CPU has none
+    return major.isdecimal() and int(major) >= 8
 
 
 def memory_budget(config: BackendConfig, devices: Sequence[Any]) -> float:

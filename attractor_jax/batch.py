@@ -7,7 +7,9 @@ side by side.
 
 from __future__ import annotations
 
+import gc
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,14 +80,13 @@ class Program:
             UserWarning: batches had to be halved.
         """
         blocks = iter(inputs)
-        before: tuple[Sequence[Any], Running | None] | None = None
+        under_way: deque[tuple[Sequence[Any], Running | None]] = deque()
         while batch := list(islice(blocks, self.blocks_per_call)):
-            running = self._begin(batch)
-            if before is not None:
-                yield from self._collect(*before, wait)
-            before = batch, running
-        if before is not None:
-            yield from self._collect(*before, wait)
+            under_way.append((batch, self._begin(batch)))
+            if len(under_way) == 2:
+                yield from self._collect(*under_way.popleft(), wait)
+        if under_way:
+            yield from self._collect(*under_way.popleft(), wait)
 
     def _begin(self, batch: Sequence[Any]) -> Running | None:
         """The batch under way; None if there is no room for it now."""
@@ -94,26 +95,25 @@ class Program:
         except jax.errors.JaxRuntimeError as error:
             if not _out_of_memory(error):
                 raise
-            return None
+        gc.collect()
+        return None
 
     def _collect(self, batch: Sequence[Any], running: Running | None, wait: Callable[[], None]) -> Iterator[Any]:
         """The outputs of a batch that is under way, or is begun now that what was beside it has ended."""
-        if running is not None:
-            try:
-                yield from _results(running, wait)
-                return
-            except jax.errors.JaxRuntimeError as error:
-                self._halve(error)
         done = 0
         while done < len(batch):
-            piece = batch[done : done + self.blocks_per_call]
+            outputs: list[Any] = []
             try:
-                outputs = _results(self.start(piece), wait)
+                if running is None:
+                    running = self.start(batch[done : done + self.blocks_per_call])
+                outputs = _results(running, wait)
             except jax.errors.JaxRuntimeError as error:
                 self._halve(error)
-            else:
-                yield from outputs
-                done += len(piece)
+            running = None
+            if not outputs:  # arrays of what failed are held by its error, which frames hold that it holds
+                gc.collect()
+            yield from outputs
+            done += len(outputs)
 
     def _halve(self, error: Exception) -> None:
         """Half as many blocks at once from now on, if it is memory that lacks; else, the error."""
@@ -129,6 +129,11 @@ class Program:
 
     def start(self, inputs: Sequence[Any]) -> Running:
         """Begin to compute up to `blocks_per_call` blocks, and come back before they are done."""
+        arrays, computed = self.placed(inputs)
+        return Running(self.compiled(*arrays), computed)
+
+    def placed(self, inputs: Sequence[Any]) -> tuple[Any, np.ndarray]:
+        """The arguments of `compiled` on the devices, and the rows of its outputs that belong to the blocks."""
         devices, each = len(self.devices), self.blocks_per_device
         counts = np.array([len(share) for share in np.array_split(np.arange(len(inputs)), devices)], np.int32)
         # Rows that no device will touch are copies of the first block.
@@ -138,8 +143,7 @@ class Program:
             at += count
         stacked = jax.tree.map(lambda *leaves: np.stack([leaves[i] for i in where]), *inputs)
         arrays = jax.device_put((counts, stacked), self.sharding)
-        computed = np.concatenate([device * each + np.arange(count) for device, count in enumerate(counts)])
-        return Running(self.compiled(*arrays), computed)
+        return arrays, np.concatenate([device * each + np.arange(count) for device, count in enumerate(counts)])
 
     @cached_property
     def sharding(self) -> NamedSharding:

@@ -238,11 +238,6 @@ class BackendConfig(_Section):
     memory: float | Literal["auto"]
     engine: Literal["auto", "scan", "fused"]
 
-    @property
-    def program(self) -> str:
-        """The engine that computes: `auto` is `scan` until a GPU has run the other."""
-        return "scan" if self.engine == "auto" else self.engine
-
     def check(self, prefix: str) -> None:
         _at_least(prefix, self, batch=1, devices=1)
         if not isinstance(self.memory, str) and self.memory <= 0:

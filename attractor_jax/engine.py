@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from attractor_jax.adaptive import judge
+from attractor_jax.backend import runs_fused
 from attractor_jax.batch import Program, blocks_at_once
 from attractor_jax.blocks import BlockMeasurement
 from attractor_jax.bundles import Bundle, bundles
@@ -48,6 +49,14 @@ class Engine:
     memory: float
     batch: int | str
     progress: Progress = no_progress
+
+    @cached_property
+    def name(self) -> str:
+        """Of the program that computes, "scan" or "fused"."""
+        asked = self.plan.config.backend.engine
+        if asked != "auto":
+            return asked
+        return "fused" if self.group.fused and runs_fused(self.devices[0]) else "scan"
 
     def measure(self, blocks: Iterable[Block], *, shape: tuple[int, int] | None = None) -> Columns:
         """All columns of the real cells of some blocks, each (cells,) or (cells, k), in the order of their cell_id.
@@ -130,7 +139,7 @@ class Engine:
         shape = block.real.shape
         constants = {
             "dtype": self.plan.config.backend.dtype,
-            "engine": self.plan.config.backend.program,
+            "engine": self.name,
             "dimension": self.group.dimension,
         }
         columns = {name: np.broadcast_to(values[:, None], shape) for name, values in block.draws.items()}
@@ -153,7 +162,7 @@ class Engine:
 
     @property
     def _kernel(self) -> Any:
-        if self.plan.config.backend.program == "scan":
+        if self.name == "scan":
             return None
         from attractor_jax.fused import Kernel  # Pallas takes a while to import
 

@@ -2,8 +2,9 @@
 its tangent vector in registers from the first step to the last.
 
 A scan launches a kernel a step or more, and each of them reads the weights and the delays again. Here memory is touched
-where a run begins and ends, and where a block does. The price is the shape: what a thread keeps must fit into its
-registers (`groups.MOST_IN_REGISTERS`), which leaves room for lambda_1 of small networks, and for nothing else.
+where a run begins and ends, and where a block does: transient, alignment, measurement and the search for a period are
+a run each. The price is the shape: what a thread keeps must fit into its registers (`groups.MOST_IN_REGISTERS`), which
+leaves room for lambda_1 of small networks, and for nothing else.
 
 Triton has no registers with an index: a vector of a network is a Python list here, and each element an array with one
 number a thread. A step is one pass of the only loop; several would save moves, and take minutes to compile. What is
@@ -30,6 +31,7 @@ from attractor_jax.activation import EXP, LN2, largest_looked_at
 from attractor_jax.interval import split
 from attractor_jax.measurement import Measurement
 from attractor_jax.measures.output import Sums, seen
+from attractor_jax.recurrence import Search
 
 # Networks in a program of the grid: one warp. Nothing is shared between them, and the smallest program leaves the
 # fewest threads empty.
@@ -64,6 +66,55 @@ class Kernel:
             cells(y[0]).store(out, y)
 
         return self._launch(run, "iterate", problem, states) if steps else states
+
+    def output_range(self, problem: Any, states: Array, *, steps: int) -> tuple[Array, Array]:
+        """The states (G, D, S) `steps` steps on, and the range (G, S) of their first numbers on the way."""
+        first = states[:, 0]
+        if not steps:
+            return states, jnp.zeros_like(first)
+
+        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any) -> None:
+            def one_step(_: Array, carry: tuple[list[Array], Array, Array]) -> tuple[list[Array], Array, Array]:
+                y, low, high = carry
+                y = step(y)
+                return y, jnp.minimum(low, y[0]), jnp.maximum(high, y[0])
+
+            y = cells().load(given["state"], states.shape[1])
+            y, low, high = jax.lax.fori_loop(0, steps, one_step, (y, y[0], y[0]))
+            here = cells(low)
+            here.store(out["state"], y)
+            here.store(out["low"], [low])
+            here.store(out["high"], [high])
+
+        found = self._launch(run, "output_range", problem, {"state": states, "low": first, "high": first})
+        return found["state"], found["high"] - found["low"]
+
+    def search(self, problem: Any, search: Search, *, steps: int) -> Search:
+        """A search for the first return that has not begun yet, after `steps` steps."""
+        D = search.state.shape[1]
+        carried = {name: getattr(search, name) for name in ("state", "period", "low", "high")}
+
+        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any, target: Any, near: Any) -> None:
+            here = cells()
+            back_at, (tolerance,) = here.load(target, D), here.load(near, 1)
+
+            def one_step(t: Array, carry: Any) -> Any:
+                y, period, low, high = carry
+                y = step(y)
+                apart = _largest([entry - at for entry, at in zip(y, back_at, strict=True)])
+                period = jnp.where((period == 0) & (apart <= tolerance), t + 1, period)
+                return y, period, jnp.minimum(low, y[0]), jnp.maximum(high, y[0])
+
+            y, (period,) = here.load(given["state"], D), here.load(given["period"], 1)
+            (low,), (high,) = here.load(given["low"], 1), here.load(given["high"], 1)
+            y, period, low, high = jax.lax.fori_loop(0, steps, one_step, (y, period, low, high))
+            here = cells(low)
+            here.store(out["state"], y)
+            for name, value in (("period", period), ("low", low), ("high", high)):
+                here.store(out[name], [value])
+
+        found = self._launch(run, "search", problem, carried, search.target, search.tolerance)
+        return replace(search, **found, step=search.step + steps)
 
     def advance(
         self,
@@ -165,7 +216,7 @@ class Kernel:
             # In place: nothing is copied, and what a run does not touch stays.
             input_output_aliases={3 + i: i for i in range(len(jax.tree.leaves(carried)))},
             interpret=self.interpret,
-            compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
+            compiler_params=plgpu.CompilerParams(num_warps=THREADS // 32, num_stages=1),
             name=f"fused_{name}",
         )(*flat)
         return jax.tree.map(lambda leaf, like: leaf.reshape(like.shape), out, carried)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 
@@ -62,6 +61,7 @@ class Group:
         k: exponents measured.
         rotates: a whole frame of a shift register, kept orthonormal by rotations.
         renormalise_every: steps between orthonormalisations.
+        fused: the engine of that name can compute it.
         cost: of one cell, in steps of the reference network.
         blocks_per_part: whole blocks in one file.
         block_bytes: memory that one block takes on a device, about: carry, its copy in the loop, inputs and outputs.
@@ -79,6 +79,7 @@ class Group:
     k: int
     rotates: bool
     renormalise_every: int
+    fused: bool
     cost: float
     blocks_per_part: int
     block_bytes: int
@@ -190,7 +191,9 @@ def make_group(
             raise ConfigError(
                 "measure.also", f"cannot have {name} here: it looks at {needed} hidden units of {there}", name
             )
-    _check_engine(system, config, shape.static, k)
+    lacking = _not_fused(system, config, shape.static, k)
+    if lacking and config.backend.engine == "fused":
+        raise ConfigError("backend.engine", f"must be auto or scan {lacking}", config.backend.engine)
     every = measure.renormalise_every
     if every == "auto":
         every = default_renormalise_every(k, D, system.rotates)
@@ -208,6 +211,7 @@ def make_group(
         k=k,
         rotates=rotates,
         renormalise_every=every,
+        fused=lacking is None,
         cost=cost,
         blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
         block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
@@ -237,27 +241,20 @@ def _rotated_block(shape: Shape) -> tuple[int, int]:
     return min(shape.n_draws, ROTATED_BLOCK // lanes), min(shape.n_lanes, lanes)
 
 
-def _check_engine(system: System, config: SweepConfig, static: dict[str, int], k: int) -> None:
-    """Refuse the engine `fused` for what it cannot do."""
-    backend, measure = config.backend, config.measure
-    if backend.program != "fused":
-        return
-
-    def refuse(why: str) -> NoReturn:
-        raise ConfigError("backend.engine", f"must be auto or scan {why}", backend.engine)
-
-    numbers, most = system.numbers(static), MOST_IN_REGISTERS[backend.dtype]
+def _not_fused(system: System, config: SweepConfig, static: dict[str, int], k: int) -> str | None:
+    """Where, and why, the engine `fused` cannot compute; None if it can."""
+    measure, dtype = config.measure, config.backend.dtype
+    numbers, most = system.numbers(static), MOST_IN_REGISTERS[dtype]
     if numbers is None:
-        refuse(f"for system {system.name}: fused is for feedback networks")
+        return f"for system {system.name}: fused is for feedback networks"
     if k > 1:
-        refuse(f"where measure.k is {measure.k}: fused measures lambda_1 alone")
+        return f"where measure.k is {measure.k}: fused measures lambda_1 alone"
     if measure.also:
-        refuse(f"where measure.also has {a_list(measure.also, 'and')}: fused has no optional measures")
+        return f"where measure.also has {a_list(measure.also, 'and')}: fused has no optional measures"
     if numbers > most:
         where = ", ".join(f"{name}={value}" for name, value in static.items())
-        refuse(
-            f"for {where}: fused has registers for {most} numbers a network in {backend.dtype}, and it has {numbers}"
-        )
+        return f"for {where}: fused has registers for {most} numbers a network in {dtype}, and it has {numbers}"
+    return None
 
 
 def _cost(operations: float, D: int, k: int, every: int, measure: MeasureConfig, *, rotates: bool) -> float:

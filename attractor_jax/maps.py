@@ -35,12 +35,12 @@ class LinearMap:
     nonsingular: ClassVar[bool] = False
 
     def __call__(self, state: Float[Array, "D"]) -> Float[Array, "D"]:
-        return self.matrix @ state
+        return jnp.matmul(self.matrix, state, precision="highest")  # else a GPU multiplies float32 with ten bits
 
     def tangent(
         self, state: Float[Array, "D"], frame: Float[Array, "D k"]
     ) -> tuple[Float[Array, "D"], Float[Array, "D k"], Float[Array, ""]]:
-        return self(state), self.matrix @ frame, jnp.linalg.det(self.matrix)
+        return self(state), jnp.matmul(self.matrix, frame, precision="highest"), jnp.linalg.det(self.matrix)
 
 
 @jax.tree_util.register_dataclass

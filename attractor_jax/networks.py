@@ -118,7 +118,7 @@ class DelayNetwork:
         x, slope = tanh_and_slope(self.drive(_reach(delays, state[:, None], 1)[0][:, 0]))
         pull = self.s * self.gains * slope
         if delays.ndim == 3 and delays.shape[2] == 1:
-            row = jnp.tensordot(delays[..., 0], pull, (0, 0))
+            row = jnp.tensordot(delays[..., 0], pull, (0, 0), precision="highest")
         else:
             row = fold(jnp.add, delays * pull[:, None])
         return _shift(state, self.output(x)), row
@@ -150,7 +150,8 @@ def _reach(
     matrix = delays if delays.ndim == 2 else delays[..., 0]
     later = jnp.concatenate([matrix, jnp.zeros_like(matrix)], axis=1)
     rows = jnp.concatenate([later[:, min(t, D) : min(t, D) + D] for t in range(steps)])
-    products = jnp.tensordot(rows, register, 1)
+    # Else a GPU multiplies float32 with ten bits.
+    products = jnp.tensordot(rows, register, 1, precision="highest")
     return [products[t * units : (t + 1) * units] for t in range(steps)]
 
 

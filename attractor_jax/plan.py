@@ -26,7 +26,7 @@ from attractor_jax.systems import System, get
 
 # Raised whenever CHANGELOG.md says that a number of the tables changes, or a column. The default thresholds of
 # `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 
 COMPILE_SECONDS = 3.0
 

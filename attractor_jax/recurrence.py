@@ -82,11 +82,18 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
         norm = jnp.max(jnp.abs(search.target))
         return Recurrence(search.period, search.tolerance, search.high - search.low, norm)
 
-    return lift(found)(map_, in_stretches(lift.wide(further), map_, lift(start)(map_, state), steps=longest))
+    search = lift(start)(map_, state)
+    if lift.kernel is not None:
+        search = lift.kernel.search(map_, search, steps=longest)
+    else:
+        search = in_stretches(lift.wide(further), map_, search, steps=longest)
+    return lift(found)(map_, search)
 
 
 def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> tuple[Any, Any]:
     """The state `steps` steps on, and the range of its first component on the way, both ends included."""
+    if lift.kernel is not None:
+        return lift.kernel.output_range(map_, state, steps=steps)
 
     def start(_: Any, x: Array) -> tuple[Array, Array, Array]:
         return x, x[0], x[0]

@@ -49,7 +49,6 @@ def run_sweep(
     backend = plan.config.backend
     engine: Engine | None = None
     provenance = {
-        "engine": backend.program,
         "dtype": backend.dtype,
         "jaxlib": version("jaxlib"),
         "device": devices[0].device_kind,
@@ -71,7 +70,11 @@ def run_sweep(
         else:
             there, tables = _with_known(plan, part, engine, known)
             taken = {"taken_over": there, "taken_from": known.provenance}
-        directory.write(part, tables, {**provenance, **taken, "seconds": round(time.perf_counter() - began, 3)})
+        directory.write(
+            part,
+            tables,
+            {"engine": engine.name, **provenance, **taken, "seconds": round(time.perf_counter() - began, 3)},
+        )
 
 
 def compute_part(plan: Plan, part: Part, engine: Engine) -> dict[str, pa.Table]:

@@ -161,12 +161,28 @@ def bare(case: Case, devices: Sequence[Any], *, steps: int | None = None) -> Tur
     return _turn(case, engine, engine.program(largest, engine.group.block_shape), blocks, steps)
 
 
+def on_device(case: Case, devices: Sequence[Any], *, steps: int, engine: str) -> Turn:
+    """The sweep's own program on arrays that lie on the devices already, by one engine or the other."""
+    import jax
+
+    made, blocks = _engine(case, devices, steps, (), engine)
+    program = made.first_program(made.group.block_shape)
+    arrays, _ = program.placed(_inputs(made, blocks))
+    return Turn(lambda: jax.block_until_ready(program.compiled(*arrays)), float(case.cells * steps))
+
+
 def _turn(case: Case, engine: Any, program: Any, blocks: Sequence[Any], steps: int) -> Turn:
-    inputs = [(*engine.problem(block)[1], engine.states(engine.first_states(block))) for block in blocks]
+    inputs = _inputs(engine, blocks)
     return Turn(lambda: program.start(inputs).results(), float(case.cells * steps))
 
 
-def _engine(case: Case, devices: Sequence[Any], steps: int, also: Sequence[str]) -> tuple[Any, Sequence[Any]]:
+def _inputs(engine: Any, blocks: Sequence[Any]) -> list[Any]:
+    return [(*engine.problem(block)[1], engine.states(engine.first_states(block))) for block in blocks]
+
+
+def _engine(
+    case: Case, devices: Sequence[Any], steps: int, also: Sequence[str], engine: str = "auto"
+) -> tuple[Any, Sequence[Any]]:
     """The engine of a sweep over these networks, and its blocks, which all go to the devices in one call."""
     from attractor_jax.config import ALONE, SweepConfig
     from attractor_jax.engine import Engine
@@ -181,11 +197,11 @@ def _engine(case: Case, devices: Sequence[Any], steps: int, also: Sequence[str])
                     "renormalise_every": "auto", "longest_period": 1, "period_tolerance": "auto", "also": list(also),
                     "target_se": None, "max_steps": None},
         "transitions": None,
-        "backend": {"dtype": case.dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
+        "backend": {"dtype": case.dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": engine},
         "plan": {"part_steps": 10**15, "shaped_for": None},
         **ALONE,
     })  # fmt: skip
     plan = make_plan(config)
     (part,) = plan.parts()
-    engine = Engine(plan, part.group, devices, 2.0**30, -(-part.n_blocks // len(devices)))
-    return engine, list(part.blocks())
+    made = Engine(plan, part.group, devices, 2.0**30, -(-part.n_blocks // len(devices)))
+    return made, list(part.blocks())

@@ -21,6 +21,7 @@ from attractor_jax.activation import tanh_and_slope
 from attractor_jax.backend import check_engine
 from attractor_jax.blocks import lanes_last
 from attractor_jax.config import BackendConfig, ConfigError
+from attractor_jax.engine import Engine
 from attractor_jax.fused import Kernel
 from attractor_jax.growth import advance, begin
 from attractor_jax.parts import describe_part
@@ -139,12 +140,30 @@ def test_a_cpu_has_no_fused_engine() -> None:
             "dtype": "float64", "batch": "auto", "devices": "all", "memory": "auto", "engine": engine
         })  # fmt: skip
 
-    gpu: Any = SimpleNamespace(platform="gpu")
-    check_engine(config("fused"), [gpu])
     check_engine(config("auto"), jax.devices())
-    assert config("auto").program == config("scan").program == "scan"
     with pytest.raises(ConfigError) as refused:
         check_engine(config("fused"), jax.devices())
     assert str(refused.value) == (
-        "backend.engine must be auto or scan on a CPU: fused is a kernel for GPUs, got 'fused'"
+        "backend.engine must be auto or scan on a CPU: fused is a kernel for NVIDIA's GPUs from Ampere on, got 'fused'"
     )
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [("9.0", "fused"), ("8.0", "fused"), ("7.5", "scan"), ("gfx90a", "scan")]
+)
+def test_a_gpu_computes_with_the_kernel_what_the_kernel_can(capability: str, name: str) -> None:
+    gpu: Any = SimpleNamespace(platform="gpu", device_kind="Tesla T4", compute_capability=capability)
+
+    def chosen(*arguments: str) -> str:
+        plan = plan_of("experiment=order_to_chaos", *arguments)
+        return Engine(plan, next(plan.parts()).group, [gpu], 1e9, 1).name
+
+    assert chosen("measure.k=1") == name
+    assert chosen("measure.k=1", "backend.engine=scan") == chosen("measure.k=2") == "scan"
+    assert chosen("measure.k=1", "grid.N=8", "grid.D=32") == "scan"
+    config = plan_of("backend.engine=fused", "measure.k=1").config.backend
+    if name == "fused":
+        check_engine(config, [gpu])
+    else:
+        with pytest.raises(ConfigError, match="must be auto or scan on a Tesla T4: fused is a kernel"):
+            check_engine(config, [gpu])

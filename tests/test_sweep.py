@@ -8,6 +8,8 @@ import dataclasses
 import math
 import re
 import warnings
+import weakref
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from jax.extend.core import jaxprs_in_params
 from matplotlib.figure import Figure
 from runs import TINY, assert_identical, cells_of, plan_of, sweep
 
@@ -132,14 +135,18 @@ def test_bundles_change_no_bit_of_what_devices_compute(
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, holds: int, when: str) -> list[int]:
-    """Devices that hold so many blocks; the sizes of the batches that were begun."""
+    """Devices that hold so many blocks; the sizes of the batches that were begun. What failed must be gone by then."""
     begun: list[int] = []
+    failed: list[weakref.ref[Any]] = []
     works = getattr(batch.Program if when == "start" else batch.Running, when)
 
     def limited(self: Any, *args: Any) -> Any:
         size = len(args[0]) if when == "start" else len(self.computed)
         begun.append(size)
         if size > holds:
+            assert not any(ref() for ref in failed)
+            if when == "results":
+                failed.append(weakref.ref(self))
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes.")
         return works(self, *args)
 
@@ -172,6 +179,37 @@ def test_a_block_that_is_too_large_alone_is_an_error(plan: Plan, monkeypatch: py
     short_of_memory(monkeypatch, 0, "start")
     with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
         table_of(plan, engine_of(plan, devices=1, batch=1))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("measure.k=1",),
+        ("measure.k=2", "measure.also=[zero_one,two_orbit,coverage]"),
+        ("measure.k=all", "grid.seed=[0]", "grid.s.num=128"),
+        ("system=gaussian", "measure.k=1"),
+        ("system=linear",),
+    ],
+)
+def test_no_product_is_rounded_below_its_dtype(cells: tuple[str, ...]) -> None:
+    """GPUs multiply matrices of float32 with ten bits unless they are told not to: only the program shows it here."""
+    plan = plan_of(*cells, *TINY, "backend.dtype=float32")
+    engine = engine_of(plan)
+    block = next(iter(first_blocks(plan)))
+    inputs = (*engine.problem(block)[1], engine.states(engine.first_states(block)))
+    program = jax.make_jaxpr(engine.block_measurement.first)(*inputs)
+    products = [equation for equation in equations(program.jaxpr) if equation.primitive is jax.lax.dot_general_p]
+    precisions = [product.params["precision"] for product in products]
+    highest = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    assert precisions and all(precision == highest for precision in precisions)
+
+
+def equations(program: Any) -> Iterator[Any]:
+    """All equations of a traced program, those of its loops and functions too."""
+    for equation in program.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
 
 
 def test_companions_change_no_bit(plan: Plan, engine: Engine) -> None:

@@ -98,6 +98,8 @@ def processes(out: Path) -> dict[str, int]:
             continue
         if "submitit.core._submit" in words and "python" in Path(words[0]).name and str(out) in " ".join(words):
             about = dict(word.partition("=")[::2] for word in job.split("\0"))
+            if "SLURM_ARRAY_JOB_ID" not in about:  # it is ending
+                continue
             found[f"{about['SLURM_ARRAY_JOB_ID']}_{about['SLURM_ARRAY_TASK_ID']}"] = int(folder.name)
     return found
 
