@@ -84,7 +84,8 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
 
     search = lift(start)(map_, state)
     if lift.kernel is not None:
-        search = lift.kernel.search(map_, search, steps=longest)
+        period, low, high = lift.kernel.first_return(map_, state, search.tolerance, steps=longest)
+        search = replace(search, period=period, low=low, high=high)
     else:
         search = in_stretches(lift.wide(further), map_, search, steps=longest)
     return lift(found)(map_, search)

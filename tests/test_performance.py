@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+import runs
 
-from benchmarks import figures, scaling, throughput
+from benchmarks import figures, on_gpu, scaling, throughput
 from benchmarks.competitors import Case, Rate, Turn, bare, competitors, sweep, take_turns
 from benchmarks.measured import Row, kept
 
@@ -51,6 +52,18 @@ def test_rows_become_figures(tmp_path: Path) -> None:
     assert (tmp_path / "throughput.png").is_file() and (tmp_path / "scaling.png").is_file()
 
 
+def test_what_engines_differ_in_is_told(tmp_path: Path) -> None:
+    cells = ("grid.N=2", "grid.D=3", "grid.seed=[0]", "measure.k=1", *runs.TINY)
+    one, other, third = (
+        runs.sweep(runs.plan_of(*cells, f"grid.s={s}", f"backend.dtype={dtype}"), tmp_path)
+        for s, dtype in (("[0.3, 2]", "float64"), ("[0.3, 2]", "float32"), ("[0.3, 2.5]", "float64"))
+    )
+    assert on_gpu.furthest(one, one) == "at most 0 apart (in cell_id)"
+    assert on_gpu.alike(one, one) == "100.00% of 2 regimes equal, lambda_1 within 4 standard errors in 100.00%"
+    assert 0 < float(on_gpu.furthest(one, other).split()[2]) < 1e-2
+    assert float(on_gpu.furthest(one, third).split()[2]) > 1e-2
+
+
 @pytest.mark.parametrize(
     ("module", "words", "told"),
     [
@@ -59,6 +72,7 @@ def test_rows_become_figures(tmp_path: Path) -> None:
         (throughput, ["--write", "/proc/x/rates.csv"], "must be a place where a file can be made"),
         (throughput, ["--write", "rates.txt"], "`--write` must end in .csv"),
         (scaling, ["--rounds", "0"], "must be a whole number from 1 on"),
+        (on_gpu, ["--questions", "speed"], "invalid choice: 'speed'"),
     ],
 )
 def test_slips_on_the_command_line_are_one_line(
