@@ -1,0 +1,236 @@
+"""What does an attractor look like? Orbit -> image: how often a hundred million points of it fall into each pixel.
+
+Many orbits run side by side on one attractor, and every device counts its own into an image of its own. No orbit is
+ever stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from attractor_jax.config import a_list
+from attractor_jax.iterate import STRETCH, iterate
+from attractor_jax.maps import as_pytree, stretch
+
+# Orbits side by side on a device: as many as fill the vectors of a CPU and leave their states in its cache.
+ORBITS = 512
+# Steps between the first states of two orbits, which lie on one orbit. No cycle of a few steps divides them.
+APART = 61
+# Share of a state by which orbits begin beside it: else each would walk in the footsteps of the next.
+KICK = 1e-4
+# Steps of all orbits in one call, between two reports of progress.
+CALL = 512
+# Share of the range that is left free at each side.
+MARGIN = 0.03
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """An attractor seen from one side.
+
+    Attributes:
+        counts: (height, width), points in each pixel, the highest row first.
+        extent: left, right, bottom and top edge, in units of the coordinates.
+        coordinates: names of what lies along the axes.
+        points: that were counted, those outside the image included.
+        outside: points that fell outside.
+    """
+
+    counts: Int[np.ndarray, "height width"]
+    extent: tuple[float, float, float, float]
+    coordinates: tuple[str, ...]
+    points: int
+    outside: int
+
+
+def coordinate_names(map_: Any, dimension: int) -> tuple[str, ...]:
+    """The coordinates that orbits of a map have: activities x1, x2, ... of hidden units, the output y, and y-1, y-2,
+    ... of so many steps before (components of the state, where it is no register of outputs).
+    """
+    units = map_.gains.shape[0] if hasattr(map_, "hidden") else 0
+    return (*(f"x{i + 1}" for i in range(units)), "y", *(f"y-{j}" for j in range(1, dimension)))
+
+
+def check_coordinates(names: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse coordinates that do not exist.
+
+    Raises:
+        ValueError: naming those that do.
+    """
+    for name in names:
+        if name not in there:
+            shown = [*there[:6], "...", there[-1]] if len(there) > 8 else list(there)
+            raise ValueError(f"`coordinates` must be of {a_list(shown)}, got {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"`coordinates` must be distinct, got {', '.join(names)}")
+
+
+def portrait(
+    map: Any,
+    state: Float[Array | np.ndarray, "D"],
+    *,
+    coordinates: Sequence[str] = ("x1", "x2"),
+    view: Float[np.ndarray, "2 coordinates"] | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+    points: float = 1e8,
+    size: tuple[int, int] = (1024, 1024),
+    transient: int = 10_000,
+    orbits: int = ORBITS,
+    devices: Sequence[Any] | None = None,
+    progress: Callable[[int], None] = lambda points: None,
+) -> Portrait:
+    """How often the attractor that an orbit ends on visits each pixel of an image.
+
+    Args:
+        map: called as map(state), such as `feedback_network(...)`.
+        state: (D,), where the orbit starts.
+        coordinates: two names, see `coordinate_names`; more with a `view`.
+        view: (2, coordinates), what lies along the image's two axes, as sums of the coordinates. None: the first and
+            the second.
+        extent: left, right, bottom, top. None: what the attractor needs, with a little room.
+        points: to count, at least. A few a pixel show grain; a hundred are smooth.
+        size: width and height in pixels.
+        transient: steps thrown away first. Too few, and the approach is part of the picture.
+        orbits: that run side by side on each device, from states `APART` steps apart on one orbit.
+        devices: all that JAX has if None.
+        progress: called with the number of points that were counted.
+
+    Raises:
+        ValueError: coordinates that do not exist, no points, no pixels, or an orbit that leaves the finite numbers.
+
+    References:
+        Sprott (1998), Computers & Graphics 22, 143, drew them point by point.
+    """
+    map_, state = as_pytree(map), jnp.asarray(state)
+    names = tuple(coordinates)
+    check_coordinates(names, coordinate_names(map_, len(state)))
+    view = np.eye(2, len(names)) if view is None else np.asarray(view, float)
+    if view.shape != (2, len(names)) or len(names) < 2:
+        raise ValueError(f"`view` must have shape (2, {len(names)}) and at least 2 coordinates, got {view.shape}")
+    if points < 1 or min(size) < 1 or orbits < 1 or transient < 0:
+        raise ValueError(f"`points`, `size` and `orbits` must be at least 1, got {points:g}, {size} and {orbits}")
+    devices = jax.devices() if devices is None else devices
+    states = _spread(map_, state, transient=transient, orbits=orbits * len(devices))
+    if not bool(jnp.isfinite(states).all()):
+        raise ValueError("`state` must lead to an orbit that stays finite")
+    width, height = size
+    seen = _Seen(map_, jnp.asarray(view, state.dtype))
+    if extent is None:
+        extent = _with_room(*(np.asarray(edge) for edge in _range(seen, states, names=names)))
+    edges = jnp.asarray(extent, state.dtype)
+    per_call = CALL * orbits * len(devices)
+    calls = -(-int(points) // per_call)
+    shares = [states[:, n * orbits : (n + 1) * orbits] for n in range(len(devices))]
+    none = jnp.zeros(width * height + 1, jnp.int32)
+    each = [jax.device_put((seen, share, none, edges), device) for share, device in zip(shares, devices, strict=True)]
+    for _ in range(calls):
+        for n, (seen, share, counts, edges) in enumerate(each):
+            each[n] = (seen, *_count(seen, share, counts, edges, names=names, size=size), edges)
+        jax.block_until_ready(each)
+        progress(per_call)
+    total = np.sum([np.asarray(counts, np.int64) for _, _, counts, _ in each], axis=0)
+    return Portrait(total[:-1].reshape(height, width), extent, names, calls * per_call, int(total[-1]))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Seen:
+    """A map, and the side from which it is seen."""
+
+    map: Any
+    view: Float[Array, "2 coordinates"]
+
+
+def _in_turn(map_: Any, states: Float[Array, "D orbits"]) -> tuple[list[Float[Array, "D orbits"]], Array]:
+    """The states of many orbits after each of a few steps, and the last of them."""
+    if hasattr(map_, "entries"):
+        after, register, _ = stretch(_with_lanes(map_), states[:, None], STRETCH)
+    else:
+        after, register, _ = stretch(jax.vmap(map_, in_axes=-1, out_axes=-1), states[:, None], STRETCH)
+    return after, register[:, 0]
+
+
+def _with_lanes(map_: Any) -> Any:
+    """A network whose arrays have a lane that all orbits share."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], map_)
+
+
+def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]) -> Float[Array, "2 orbits"]:
+    """Where the states lie in the image's plane."""
+    x = _with_lanes(seen.map).hidden(state) if any(name[0] == "x" for name in names) else None
+    found = [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
+    if np.shape(seen.view) == (2, 2):  # as the two coordinates are, for the most part
+        return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
+    return jnp.matmul(seen.view, jnp.stack(found), precision="highest")
+
+
+@partial(jax.jit, static_argnames=("transient", "orbits"))
+def _spread(map_: Any, state: Float[Array, "D"], *, transient: int, orbits: int) -> Float[Array, "D orbits"]:
+    """States of many orbits on the attractor of one."""
+
+    def further(state: Array, _: None) -> tuple[Array, Array]:
+        return iterate(map_, state, steps=APART), state
+
+    _, states = jax.lax.scan(further, iterate(map_, state, steps=transient), None, length=orbits)
+    beside = 1 + KICK * jax.random.normal(jax.random.key(0), states.shape, states.dtype)
+    return jax.lax.fori_loop(0, -(-transient // STRETCH), lambda _, s: _in_turn(map_, s)[1], (states * beside).T)
+
+
+@partial(jax.jit, static_argnames="names")
+def _range(seen: _Seen, states: Float[Array, "D orbits"], *, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Lowest and highest point of some thousand steps, each (2,)."""
+
+    def further(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        states, low, high = carry
+        after, states = _in_turn(seen.map, states)
+        for state in after:
+            at = _points(seen, state, names)
+            low, high = jnp.minimum(low, at.min(axis=1)), jnp.maximum(high, at.max(axis=1))
+        return states, low, high
+
+    at = _points(seen, states, names)
+    return jax.lax.fori_loop(0, CALL // STRETCH, further, (states, at.min(axis=1), at.max(axis=1)))[1:]
+
+
+def _with_room(low: np.ndarray, high: np.ndarray) -> tuple[float, float, float, float]:
+    """The edges of an image that has all between these corners."""
+    room = np.maximum(MARGIN * (high - low), 1e-6 * np.maximum(1, np.abs(high)))
+    (left, bottom), (right, top) = low - room, high + room
+    return float(left), float(right), float(bottom), float(top)
+
+
+@partial(jax.jit, static_argnames=("names", "size"), donate_argnames=("states", "counts"))
+def _count(
+    seen: _Seen,
+    states: Float[Array, "D orbits"],
+    counts: Int[Array, "pixels"],
+    edges: Float[Array, "4"],
+    *,
+    names: tuple[str, ...],
+    size: tuple[int, int],
+) -> tuple[Array, Array]:
+    """The orbits some steps on, and their points in the image; what is outside is counted last."""
+    width, height = size
+    left, right, bottom, top = edges
+
+    def further(_: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        states, counts = carry
+        after, states = _in_turn(seen.map, states)
+        for state in after:
+            u, v = _points(seen, state, names)
+            column = jnp.floor((u - left) * (width / (right - left))).astype(jnp.int32)
+            row = jnp.floor((top - v) * (height / (top - bottom))).astype(jnp.int32)
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            place = jnp.where(inside, row * width + column, width * height)
+            counts = counts.at[place].add(1, mode="promise_in_bounds")
+        return states, counts
+
+    return jax.lax.fori_loop(0, CALL // STRETCH, further, (states, counts))
