@@ -129,12 +129,14 @@ def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:
     raise ArgumentProblem(f"`{option}` must be {can}, {given}")
 
 
-def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> None:
+def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None, dpi: float = DPI) -> None:
     """Write a picture with its provenance inside, all of it or nothing.
 
     Args:
         path: .png, .pdf or .svg; its folder is made.
-        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`; written as JSON into the picture.
+        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`, or a recipe; written as JSON into
+            the picture.
+        dpi: pixels an inch.
 
     Raises:
         OSError: the folder cannot be made or written.
@@ -152,7 +154,7 @@ def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> 
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with matplotlib.rc_context(RC):
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

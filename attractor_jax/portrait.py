@@ -113,8 +113,10 @@ def portrait(
     names = tuple(coordinates)
     check_coordinates(names, coordinate_names(map_, len(state)))
     view = np.eye(2, len(names)) if view is None else np.asarray(view, float)
-    if view.shape != (2, len(names)) or len(names) < 2:
-        raise ValueError(f"`view` must have shape (2, {len(names)}) and at least 2 coordinates, got {view.shape}")
+    if len(names) < 2:
+        raise ValueError(f"`coordinates` must be at least two, got {', '.join(names) or 'none'}")
+    if view.shape != (2, len(names)):
+        raise ValueError(f"`view` must have shape (2, {len(names)}), got {view.shape}")
     if points < 1 or min(size) < 1 or orbits < 1 or transient < 0:
         raise ValueError(f"`points`, `size` and `orbits` must be at least 1, got {points:g}, {size} and {orbits}")
     devices = jax.devices() if devices is None else devices
@@ -163,13 +165,18 @@ def _with_lanes(map_: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], map_)
 
 
+def read_coordinates(
+    map_: Any, state: Float[Array, "D *orbits"], names: Sequence[str]
+) -> list[Float[Array, "*orbits"]]:
+    """The coordinates of a state, or of the states of many orbits if the map has lanes for them."""
+    x = map_.hidden(state) if any(name[0] == "x" for name in names) else None
+    return [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
+
+
 def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]) -> Float[Array, "2 orbits"]:
     """Where the states lie in the image's plane."""
-    x = _with_lanes(seen.map).hidden(state) if any(name[0] == "x" for name in names) else None
-    found = [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
-    if np.shape(seen.view) == (2, 2):  # as the two coordinates are, for the most part
-        return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
-    return jnp.matmul(seen.view, jnp.stack(found), precision="highest")
+    found = read_coordinates(_with_lanes(seen.map), state, names)
+    return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
 
 
 @partial(jax.jit, static_argnames=("transient", "orbits"))
