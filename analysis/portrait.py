@@ -32,7 +32,7 @@ from attractor_jax.systems import REGISTRY, get
 from sweeps.arguments import ArgumentProblem, OneLineParser, answered
 
 if TYPE_CHECKING:  # a slip on the command line does not wait for jax
-    from attractor_jax.portrait import Portrait
+    from attractor_jax.portrait import Attractor, Portrait
 
 STYLES = ("density", "article", "bare")
 # What a recipe has, and its defaults: everything that decides the picture.
@@ -41,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
     "colours": "inferno", "style": "density",
 }  # fmt: skip
 MOST_POINTS, MOST_PIXELS = 1e12, 16_384
+# Below, no letter beside the picture can be read.
+FEWEST_WITH_WORDS = 300
 
 
 @style.styled
@@ -141,8 +143,9 @@ def _recipe(arguments: argparse.Namespace) -> dict[str, Any]:
             raise ArgumentProblem("`--style` must be density or bare for three coordinates, got 'article'")
     if not (math.isfinite(recipe["points"]) and 1 <= recipe["points"] <= MOST_POINTS):
         raise ArgumentProblem(f"`--points` must be between 1 and {MOST_POINTS:g}, got {recipe['points']:g}")
-    if not 16 <= recipe["pixels"] <= MOST_PIXELS:
-        raise ArgumentProblem(f"`--pixels` must be between 16 and {MOST_PIXELS:,}, got {recipe['pixels']}")
+    fewest = 16 if recipe["style"] == "bare" or len(names) == 3 else FEWEST_WITH_WORDS
+    if not fewest <= recipe["pixels"] <= MOST_PIXELS:
+        raise ArgumentProblem(f"`--pixels` must be between {fewest} and {MOST_PIXELS:,}, got {recipe['pixels']}")
     if recipe["colours"] not in matplotlib.colormaps:
         raise ArgumentProblem(f"`--colours` must be {a_list(tones.COLOURS)}, got {recipe['colours']!r}")
     return recipe
@@ -191,22 +194,21 @@ def _make(arguments: argparse.Namespace, recipe: dict[str, Any], path: Path) -> 
     devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
     if arguments.run is not None:
         cell = cell_of_run(arguments.run, arguments.cell)
-        recipe |= {"system": cell.system, "axes": {name: np.asarray(value).item() for name, value in cell.axes.items()}}
+        recipe |= {"system": cell.system, "axes": dict(cell.axes)}
     else:
         cell = measured_cell(recipe["system"], recipe["axes"], devices=devices)
     with tqdm(unit=" points", unit_scale=True, dynamic_ncols=True) as bar:
-        look = looking(cell, devices, progress=bar.update)
         try:
-            _save(cell, look, recipe, path)
+            _save(cell, partial(attractor_of(cell, devices).look, progress=bar.update), recipe, path)
         except ValueError as problem:
             raise ArgumentProblem(str(problem).replace("`coordinates`", "`--coordinates`")) from problem
 
 
-def looking(cell: Cell, devices: Sequence[Any], **more: Any) -> Any:
-    """`portrait` of a cell, to be called with what is still open."""
-    from attractor_jax.portrait import portrait
+def attractor_of(cell: Cell, devices: Sequence[Any]) -> Attractor:
+    """The attractor of a cell, to be looked at."""
+    from attractor_jax.portrait import Attractor
 
-    return partial(portrait, cell.map, cell.state, devices=devices, **more)
+    return Attractor.of(cell.map, cell.state, devices=devices)
 
 
 def _save(cell: Cell, look: Any, recipe: Mapping[str, Any], path: Path) -> None:

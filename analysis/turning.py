@@ -31,7 +31,7 @@ def frames(
     """The counts of each frame of one turn, all on one scale.
 
     Args:
-        look: `portrait` of the network, to be called with coordinates, view, extent, points and size.
+        look: `Attractor.look`.
     """
     ranges = []
     for pair in ((names[0], names[1]), (names[2], names[0])):
