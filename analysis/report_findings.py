@@ -1,0 +1,326 @@
+"""What of a report was found in the cells: phase diagrams, shares of regimes, exponents, and where networks change."""
+
+from __future__ import annotations
+
+import io
+from itertools import combinations
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import collapse, html, lyapunov_curves, onset, phase_diagram, routes, style
+from analysis.cells import finding, with_error
+from analysis.groups import DRAWN, group_axes, groups
+from analysis.html import Html, element, joined, paragraph
+from analysis.report_run import Run
+from attractor_jax.axes import table_axes, varied_axes
+from attractor_jax.phase import LEVEL, phase_quantiles, phase_table, regime_shares
+from attractor_jax.regimes import CHAOTIC_REGIMES, REGIMES
+from sweeps.telling import counted
+
+MOST_ROWS = 12  # of a table along an axis
+MOST_DIAGRAMS = 3  # planes of two axes
+FEW = 40  # cells that are listed one by one
+TOO_FEW = 8  # cells that make no diagram
+
+NO_CELLS = "There is no cell in the table."
+WHOLE = "all cells"  # an axis on which they lie in one place
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+
+def png_of(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    content = io.BytesIO()
+    with matplotlib.rc_context(style.RC):
+        figure.savefig(content, format="png", dpi=style.DPI)
+    return content.getvalue()
+
+
+def shares_of_all(df: pd.DataFrame) -> pd.DataFrame:
+    """The share of each regime among all cells, with its interval over seeds: a row a regime."""
+    return regime_shares(df.assign(**{WHOLE: 0}), WHOLE)
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """Some of the values of an axis, evenly, as many as a table has room for."""
+    at = np.unique(np.round(np.linspace(0, len(values) - 1, min(len(values), MOST_ROWS))).astype(int))
+    return values[at]
+
+
+def phase_diagrams(run: Run) -> Html:
+    df = run.cells
+    if df.empty:
+        return paragraph(NO_CELLS)
+    if len(df) < TOO_FEW:
+        cells = counted(len(df), "cell")
+        return paragraph(f"{cells} are too few for a diagram." if len(df) > 1 else "One cell makes no diagram.")
+    x, y = phase_diagram.default_axes(df, None, None)
+    cells = counted(len(df), "cell")
+    if y is None:
+        alt = f"Shares of the regimes along {x} for {cells}, one on the other, and the median largest exponent beneath."
+        return html.picture(png_of(phase_diagram.draw(df, x)), alt, f"Regimes and largest exponent along {x}.")
+    axes = [x, y, *(axis for axis in varied_axes(df) if axis not in (x, y, *DRAWN))]
+    planes = [(x, y, "chaotic"), *((one, other, "chaotic") for one, other in combinations(axes, 2) if one != x)]
+    planes[1:1] = [(x, other, "chaotic") for other in axes[2:]]
+    shown = [*planes[:MOST_DIAGRAMS], (x, y, "lambda_1")]
+    if df["kaplan_yorke_dimension"].notna().any():
+        shown.append((x, y, "kaplan_yorke"))
+    named = {"chaotic": "Share of chaos", "lambda_1": "Median largest exponent", "kaplan_yorke": "Median dimension"}
+    left = f"{len(planes) - MOST_DIAGRAMS} further planes are left out: " if len(planes) > MOST_DIAGRAMS else ""
+    return joined(
+        *(
+            html.picture(
+                png_of(phase_diagram.draw(df, across, up, value)),
+                f"Heat map: {named[value].lower()} over {across} and {up}, {cells}.",
+                f"{named[value]} over {across} and {up}.",
+            )
+            for across, up, value in shown
+        ),
+        *(
+            [paragraph(left, element("code", "python -m analysis.phase_diagram RUN --x ... --y ..."), ".")]
+            if left
+            else []
+        ),
+    )
+
+
+def regimes(run: Run) -> Html:
+    df = run.cells
+    if df.empty:
+        return paragraph(NO_CELLS)
+    overall = shares_of_all(df)
+    count = df["regime"].value_counts()
+    rows = [
+        (named(row["regime"]), f"{count[row['regime']]:,}", percent(row["value"]), interval(row))
+        for _, row in overall.iterrows()
+    ]
+    among = "Wilson's" if overall["n_seeds"].iloc[0] == 1 else "bootstrapped by seed, Wilson's where all seeds agree"
+    pieces = [
+        regime_bar(overall),
+        html.table(["regime", "cells", "share", f"{100 * LEVEL:g} % interval"], rows),
+        paragraph(f"Intervals are {among}.", class_="soft"),
+    ]
+    x, _ = phase_diagram.default_axes(df, None, None)
+    if len(df) > FEW and df[x].nunique() > 1:
+        pieces.append(_shares_along(df, x))
+    if len(df) <= FEW:
+        pieces.append(_one_by_one(df))
+    return joined(*pieces)
+
+
+def regime_bar(overall: pd.DataFrame) -> Html:
+    """The shares as one bar, chaos at its left as at the bottom of a phase diagram, and what its colours mean."""
+    share = overall.set_index("regime")["value"]
+    present = [regime for regime in phase_diagram.STACK if share[regime] > 0]
+    told = ", ".join(f"{named(regime)} {percent(share[regime])}" for regime in present)
+    colours = {regime: f"background: {style.REGIME_COLOURS[regime]}" for regime in present}
+    bar = (element("span", style=f"width: {100 * share[regime]:.4f}%; {colours[regime]}") for regime in present)
+    key = (
+        joined(element("i", style=colours[regime]), f"{named(regime)} {percent(share[regime])}") for regime in present
+    )
+    return joined(
+        element("div", *bar, class_="bar", role="img", aria_label=f"Shares of the regimes: {told}"),
+        html.items(key, class_="key"),
+    )
+
+
+def exponents(run: Run) -> Html:
+    df = run.cells
+    if df.empty:
+        return paragraph(NO_CELLS)
+    if df["lambda_1"].isna().all():
+        return paragraph("No cell has an exponent: all of them failed.")
+    x, _ = phase_diagram.default_axes(df, None, None)
+    head = [f"{100 * quantile:g} %" if quantile != 0.5 else "median" for quantile in QUANTILES]
+    rows = [("lambda_1, all cells", *_quantiles(df.assign(**{WHOLE: 0}), WHOLE).iloc[0].map(signed))]
+    if df["kaplan_yorke_dimension"].notna().any():
+        dimension = _quantiles(df.assign(**{WHOLE: 0}), WHOLE, "kaplan_yorke").iloc[0]
+        rows.append(("Kaplan–Yorke dimension, all cells", *dimension.map(_dimension)))
+    if len(df) > FEW and df[x].nunique() > 1:
+        along = _quantiles(df, x)
+        rows += [
+            (f"lambda_1 at {x} = {style.number(value)}", *along.loc[value].map(signed))
+            for value in thinned(along.index.to_numpy())
+        ]
+    known = df["lambda_1"].notna()
+    error = float(df.loc[known, "lambda_1_se"].median())
+    residual = df["sum_rule_residual"].dropna()
+    rule = (
+        f" The sum of all exponents agrees with the mean of ln|det J| to {residual.max():.1e} in the worst of "
+        f"{counted(len(residual), 'cell')}, {residual.median():.1e} in the median."
+        if len(residual)
+        else " With k < D exponents there is no sum rule to check them by."
+    )
+    pieces = [
+        html.table(["nats per step", *head], rows),
+        paragraph(
+            f"Quantiles are values of cells; {int((~known).sum()):,} without an exponent are left out. The median "
+            f"standard error of lambda_1 is {error:.1e} nats per step.{rule}"
+        ),
+    ]
+    if len(df) > 1 and lyapunov_curves.default_seeds(df):
+        alt = f"Exponents of single networks along {x}, and the median and quantiles of the largest over all cells."
+        pieces.append(html.picture(png_of(lyapunov_curves.draw(df)), alt, f"Exponents along {x}."))
+    return joined(*pieces)
+
+
+def transitions(run: Run) -> Html:
+    df, table = run.cells, run.transitions
+    if df.empty:
+        return paragraph(NO_CELLS)
+    *network_axes, swept = table_axes(df)
+    pieces: list[Html] = []
+    networks = df.drop_duplicates(network_axes) if network_axes else df.iloc[:1]
+    source = networks if table is None else table
+    located = [
+        (column, meaning)
+        for column, meaning in (
+            ("s_critical", "the origin loses stability"),
+            (f"{swept}_leaves_point", "no fixed point any more"),
+            (f"{swept}_leaves_curve", "neither fixed point nor closed curve"),
+            (f"{swept}_chaos", "chaos begins"),
+        )
+        if column in source.columns and not (source[column].isna().all() and column == "s_critical")
+    ]
+    if table is None:
+        told = (
+            "The run has no table of transitions (experiment=transitions makes one): where chaos begins was not located"
+        )
+        pieces.append(
+            paragraph(told + ("; where the origin loses stability is known in closed form." if located else "."))
+        )
+    if located:
+        rows = [(column, meaning, *_spread(source[column])) for column, meaning in located]
+        pieces.append(html.table(["where", "from there on", "networks", "of", "10 %", "median", "90 %"], rows, words=2))
+    if "first_bifurcation" in source.columns and source["first_bifurcation"].notna().any():
+        pieces.append(_kinds(source, swept))
+    if table is not None:
+        pieces.append(_windows(table, swept))
+    pieces += _drawn(run)
+    return joined(*pieces)
+
+
+def _drawn(run: Run) -> list[Html]:
+    """The figures of routes and onsets that suit the run."""
+    df, table, pictures = run.cells, run.transitions, []
+    *network_axes, swept = table_axes(df)
+    n_groups = len(groups(df, group_axes(df, swept)))
+    if len(df) >= TOO_FEW and df[swept].nunique() > 2:
+        if n_groups <= routes.MOST_PANELS:
+            alt = f"Regimes of every network along {swept}, a thin row a network, sorted by where chaos begins."
+            pictures.append(html.picture(png_of(routes.draw(df, table)), alt, "The route of every network to chaos."))
+        else:
+            told = (
+                f"The routes of single networks are not drawn: {n_groups} groups of networks, {routes.MOST_PANELS} fit."
+            )
+            pictures.append(paragraph(told))
+        if collapse.problem(df) is None and len(groups(df, group_axes(df, "s"))) <= collapse.MOST_CURVES:
+            alt = "Share of chaotic networks against s, and against s divided by s_critical of each network."
+            pictures.append(html.picture(png_of(collapse.draw(df)), alt, "Chaos in units of s_critical."))
+    if table is not None and not table.empty and onset.problem(table) is None:
+        if len(groups(table, group_axes(table)[:-1])) <= onset.MOST_PANELS:
+            alt = "Where chaos begins against where the origin loses stability, a point a network."
+            pictures.append(html.picture(png_of(onset.draw(table)), alt, "Onset of chaos against loss of stability."))
+    return pictures
+
+
+def _shares_along(df: pd.DataFrame, x: str) -> Html:
+    shares = regime_shares(df, x)
+    present = [regime for regime in REGIMES if (df["regime"] == regime).any()]
+    chaos = phase_table(df, x).set_index(x)
+    by = shares.pivot(index=x, columns="regime", values="value")
+    values = thinned(by.index.to_numpy())
+    rows = [
+        (
+            style.number(value),
+            f"{chaos.loc[value, 'n_cells']:,}",
+            *(percent(by.loc[value, regime]) for regime in present),
+            f"{percent(chaos.loc[value, 'value'])} [{interval(chaos.loc[value])}]",
+        )
+        for value in values
+    ]
+    head = [x, "cells", *map(named, present), f"chaotic or hyperchaotic [{100 * LEVEL:g} %]"]
+    some = f", {len(values)} of its {len(by)} values" if len(values) < len(by) else ""
+    return html.table(head, rows, caption=f"Shares along {x}{some}")
+
+
+def _one_by_one(df: pd.DataFrame) -> Html:
+    axes = table_axes(df)
+    rows = []
+    for _, row in df.iterrows():
+        known = pd.notna(row["lambda_1"])
+        exponent = with_error(float(row["lambda_1"]), float(row["lambda_1_se"])) if known else "none"
+        rows.append((finding(row), str(row["cell_id"]), *(style.number(row[axis]) for axis in axes), exponent))
+    return html.table(["what was found", "cell_id", *axes, "lambda_1"], rows, caption="Cell by cell")
+
+
+def _kinds(source: pd.DataFrame, swept: str) -> Html:
+    """The kinds of the first bifurcation, and how many networks of each become chaotic where that was looked for."""
+    kinds = source["first_bifurcation"].astype(object).fillna("none")
+    chaos = source.get(f"{swept}_chaos")
+    rows = [
+        (str(kind).replace("_", "–").replace("neimark–sacker", "Neimark–Sacker"), f"{n:,}", percent(n / len(source)),
+         *([] if chaos is None else [f"{int(chaos[kinds == kind].notna().sum()):,}"]))
+        for kind, n in kinds.value_counts().items()
+    ]  # fmt: skip
+    head = ["first bifurcation", "networks", "share", *([] if chaos is None else ["that become chaotic"])]
+    return html.table(head, rows)
+
+
+def _windows(table: pd.DataFrame, swept: str) -> Html:
+    n = len(table)
+    chaotic = table[f"{swept}_chaos"].notna()
+    before = np.isinf(table[f"{swept}_chaos_tolerance"].to_numpy(float, na_value=np.nan)) & chaotic.to_numpy()
+    windows = table.loc[chaotic, "n_windows"]
+    told = (
+        f"{int(chaotic.sum()):,} of {counted(n, 'network')} become chaotic on the grid; {int(before.sum()):,} of them "
+        f"are so at its first value already. {int((windows > 0).sum()):,} have windows of order beyond, "
+        f"{int(windows.sum()):,} in all."
+    )
+    if "n_hysteresis" in table.columns:
+        both = table["n_hysteresis"]
+        told += f" {int((both > 0).sum()):,} have hysteresis: carried up and down, they are on different attractors."
+    return paragraph(told)
+
+
+def _spread(column: pd.Series) -> tuple[str, ...]:
+    """How many networks have it, of how many, and its quantiles over those that do."""
+    values = column.to_numpy(dtype=float, na_value=np.nan)
+    there = values[np.isfinite(values)]
+    ends = np.quantile(there, [0.1, 0.5, 0.9], method="inverted_cdf") if len(there) else []
+    return f"{len(there):,}", f"{len(values):,}", *([f"{end:.3g}" for end in ends] or ["–"] * 3)
+
+
+def _quantiles(df: pd.DataFrame, x: str, value: str = "lambda_1") -> pd.DataFrame:
+    return phase_quantiles(df, x, value, quantiles=QUANTILES)
+
+
+def named(regime: str) -> str:
+    return style.REGIME_NAMES.get(regime, regime)
+
+
+def percent(share: Any) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
+def interval(row: Any) -> str:
+    """The interval of a share."""
+    return "–" if np.isnan(row["low"]) else f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %"
+
+
+def signed(value: float) -> str:
+    """An exponent, to four digits behind the point."""
+    if np.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    return "–" if np.isnan(value) else f"{value:+.4f}".replace("-", "−")
+
+
+def _dimension(value: float) -> str:
+    return "beyond k" if np.isposinf(value) else "–" if np.isnan(value) else f"{value:.2f}"
+
+
+def share_of_chaos(df: pd.DataFrame) -> float:
+    return float(df["regime"].isin(list(CHAOTIC_REGIMES)).mean())
