@@ -1,4 +1,4 @@
-"""How does a report become a page? Elements of HTML from words and numbers, in one file that asks no server for anything."""
+"""How does a report become a page? Elements of HTML from words and numbers, in one file that fetches nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 header p, figcaption, .soft { color: var(--soft); }
 a { color: #1d4f7c; }
 nav ol { display: flex; flex-wrap: wrap; gap: .15rem 1.5rem; list-style: none; margin: .9rem 0 0; padding: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .8rem;
   margin: 1rem 0 1.4rem; }
 .tiles div { background: var(--tint); border-radius: 4px; padding: .6rem .8rem; }
 .tiles b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
@@ -42,7 +42,7 @@ th.word, td.word { text-align: left; overflow-wrap: anywhere; }
 td.word.name { font-weight: 600; white-space: nowrap; }
 pre, code { font: .86rem/1.5 "DejaVu Sans Mono", Consolas, monospace; overflow-wrap: anywhere; }
 pre { background: var(--tint); border-radius: 4px; padding: .8rem 1rem; white-space: pre-wrap; }
-.found { color: var(--warm); font-weight: 600; }
+.found { color: var(--warm); font-weight: 600; white-space: nowrap; }
 figure { margin: 1.1rem 0 1.6rem; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: .9rem; margin-top: .35rem; }

@@ -69,7 +69,8 @@ def at_a_glance(run: Run) -> Html:
     tiles.insert(1, (report_findings.percent(chaos), "chaotic or hyperchaotic"))
     if df["lambda_1"].notna().any():
         tiles.insert(2, (report_findings.signed(float(df["lambda_1"].max())), "largest lambda_1, nats per step"))
-    tiles.append((f"{run.network_steps:.3g}", f"network-steps in {report_run.duration(run.seconds)}"))
+    millions = f"{run.network_steps / 1e6:,.3g} M" if run.network_steps < 1e9 else f"{run.network_steps / 1e9:,.3g} G"
+    tiles.append((millions, f"network-steps in {report_run.duration(run.seconds)}"))
     shares = report_findings.regime_bar(report_findings.shares_of_all(df))
     failed = int((~df["status"].isin(["ok", "superstable"])).sum())
     if failed == len(df):

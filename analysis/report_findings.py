@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -134,17 +135,9 @@ def exponents(run: Run) -> Html:
     if df["lambda_1"].isna().all():
         return paragraph("No cell has an exponent: all of them failed.")
     x, _ = phase_diagram.default_axes(df, None, None)
-    head = [f"{100 * quantile:g} %" if quantile != 0.5 else "median" for quantile in QUANTILES]
-    rows = [("lambda_1, all cells", *_quantiles(df.assign(**{WHOLE: 0}), WHOLE).iloc[0].map(signed))]
+    tables = [_quantiles(df, x, "lambda_1", "lambda_1, nats per step", signed)]
     if df["kaplan_yorke_dimension"].notna().any():
-        dimension = _quantiles(df.assign(**{WHOLE: 0}), WHOLE, "kaplan_yorke").iloc[0]
-        rows.append(("Kaplan–Yorke dimension, all cells", *dimension.map(_dimension)))
-    if len(df) > FEW and df[x].nunique() > 1:
-        along = _quantiles(df, x)
-        rows += [
-            (f"lambda_1 at {x} = {style.number(value)}", *along.loc[value].map(signed))
-            for value in thinned(along.index.to_numpy())
-        ]
+        tables.append(_quantiles(df, x, "kaplan_yorke", "Kaplan–Yorke dimension", _dimension))
     known = df["lambda_1"].notna()
     error = float(df.loc[known, "lambda_1_se"].median())
     residual = df["sum_rule_residual"].dropna()
@@ -155,7 +148,7 @@ def exponents(run: Run) -> Html:
         else " With k < D exponents there is no sum rule to check them by."
     )
     pieces = [
-        html.table(["nats per step", *head], rows),
+        *tables,
         paragraph(
             f"Quantiles are values of cells; {int((~known).sum()):,} without an exponent are left out. The median "
             f"standard error of lambda_1 is {error:.1e} nats per step.{rule}"
@@ -294,8 +287,15 @@ def _spread(column: pd.Series) -> tuple[str, ...]:
     return f"{len(there):,}", f"{len(values):,}", *([f"{end:.3g}" for end in ends] or ["–"] * 3)
 
 
-def _quantiles(df: pd.DataFrame, x: str, value: str = "lambda_1") -> pd.DataFrame:
-    return phase_quantiles(df, x, value, quantiles=QUANTILES)
+def _quantiles(df: pd.DataFrame, x: str, value: str, caption: str, told: Callable[[float], str]) -> Html:
+    """Quantiles over all cells, and along an axis where there are many."""
+    head = ["quantile", *("median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES)]
+    overall = phase_quantiles(df.assign(**{WHOLE: 0}), WHOLE, value, quantiles=QUANTILES)
+    rows = [(WHOLE, *overall.iloc[0].map(told))]
+    if len(df) > FEW and df[x].nunique() > 1:
+        along = phase_quantiles(df, x, value, quantiles=QUANTILES)
+        rows += [(f"{x} = {style.number(at)}", *along.loc[at].map(told)) for at in thinned(along.index.to_numpy())]
+    return html.table(head, rows, caption=caption)
 
 
 def named(regime: str) -> str:
@@ -315,7 +315,10 @@ def signed(value: float) -> str:
     """An exponent, to four digits behind the point."""
     if np.isinf(value):
         return "−∞" if value < 0 else "∞"
-    return "–" if np.isnan(value) else f"{value:+.4f}".replace("-", "−")
+    if np.isnan(value):
+        return "–"
+    text = f"{value:+.4f}".replace("-", "−")
+    return text if text.strip("+−0.") else "0.0000"
 
 
 def _dimension(value: float) -> str:

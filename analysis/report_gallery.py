@@ -3,96 +3,133 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import matplotlib.image
+import numpy as np
 import pandas as pd
 
 from analysis import html
-from analysis.cells import cell_of_table
+from analysis.cells import Cell, cell_of_table
 from analysis.html import Html, element, joined, paragraph
 from analysis.report_run import Run
-from analysis.tones import coloured
+from analysis.tones import coloured, toned
 from attractor_jax.axes import table_axes
 from attractor_jax.config import BackendConfig
 from sweeps.telling import counted
 
+if TYPE_CHECKING:
+    from attractor_jax.portrait import Portrait
+
 DEFAULT = 12
 SIZE = 360  # pixels
 POINTS = 2e6
-TURNS = ("chaotic", "hyperchaotic", "quasiperiodic")
+CANDIDATES = 3  # times as many are looked at as are shown
+TURNS = ("chaotic", "hyperchaotic", "quasiperiodic", "periodic")
 
 
-def most_interesting(df: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The cells whose portraits say most, each network at most once.
+@dataclass(frozen=True)
+class Seen:
+    """A network that was looked at.
 
-    Chaotic, hyperchaotic and quasiperiodic ones take turns. Of chaos those come first that visit most of the plane,
-    where the run measured that, else those with a dimension next to 2, which neither lie on a curve nor fill the plane;
-    where no dimension is known, weak chaos. Of tori those of the highest dimension, then those with the largest s.
-    Where the run has too few of these, cycles follow, the longest first.
+    Attributes:
+        spread: mean brightness of its picture: little for an attractor in the corners, or on a thin curve.
+    """
+
+    cell: Cell
+    portrait: Portrait
+    image: np.ndarray
+    spread: float
+
+
+def candidates(df: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The cells whose portraits promise most, each network at most once; regimes take turns, cycles come last.
+
+    Of chaos those come first that visit most of the plane, where the run measured that, else those with a dimension
+    next to 2, which neither lie on a curve nor fill the plane; where no dimension is known, weak chaos. Of tori those of
+    the highest dimension, then those with the largest s; of cycles the longest.
     """
     networks = [axis for axis in ("N", "D", "seed") if axis in df.columns] or table_axes(df)
     ranked = df.assign(
-        rank_dimension=(df["kaplan_yorke_dimension"].astype(float) - 2).abs(),
-        rank_coverage=-df["coverage"].astype(float) if "coverage" in df.columns else 0.0,
-        rank_curves=-df["torus_dimension"].astype(float),
-        rank_axis=-df[table_axes(df)[-1]].astype(float),
+        of_coverage=-df["coverage"].astype(float) if "coverage" in df.columns else 0.0,
+        of_dimension=(df["kaplan_yorke_dimension"].astype(float) - 2).abs(),
+        of_curves=-df["torus_dimension"].astype(float),
+        of_period=-df["period"].astype(float),
+        of_axis=-df[table_axes(df)[-1]].astype(float),
     )
-    chaos = ["rank_coverage", "rank_dimension", "lambda_1", "cell_id"]
-    orders = {"quasiperiodic": ["rank_coverage", "rank_curves", "rank_axis", "cell_id"]}
-    queues = []
-    for regime in TURNS:
-        queue = ranked[ranked["regime"] == regime].sort_values(orders.get(regime, chaos))
-        queues.append(queue.drop_duplicates(networks))
-    turns = pd.concat([queue.assign(turn=range(len(queue)), kind=i) for i, queue in enumerate(queues)])
-    first = turns.sort_values(["turn", "kind"]).drop_duplicates(networks)
-    cycles = ranked[ranked["regime"] == "periodic"].sort_values(["period", "cell_id"], ascending=[False, True])
-    chosen = pd.concat([first, cycles]).drop_duplicates(networks).head(count)
+    chaos = ["of_coverage", "of_dimension", "lambda_1", "cell_id"]
+    orders = {"quasiperiodic": ["of_coverage", "of_curves", "of_axis"], "periodic": ["of_period", "cell_id"]}
+    queues = [
+        ranked[ranked["regime"] == regime].sort_values(orders.get(regime, chaos)).drop_duplicates(networks)
+        for regime in TURNS
+    ]
+    chosen = in_turn(pd.concat(queues)).drop_duplicates(networks).head(count)
     return df.loc[chosen.index]
 
 
+def in_turn(df: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose regimes take turns, each in the order of the table; cycles behind all others."""
+    regime = df["regime"].astype(str)
+    turn = df.groupby(regime, sort=False).cumcount() + len(df) * (regime == "periodic")
+    order = np.lexsort((regime.map(TURNS.index).to_numpy(int), turn.to_numpy()))
+    return df.iloc[order]
+
+
 def gallery(run: Run, count: int) -> Html:
-    """Portraits with their captions. Compiles once for each shape of network, then takes a second each."""
+    """Portraits with their captions. Compiles once for each shape of network; then each takes a fraction of a second."""
     if count == 0:
         return paragraph("No portraits were asked for (--gallery 0).")
-    chosen = most_interesting(run.cells, count) if len(run.cells) else run.cells
-    if chosen.empty:
+    promising = candidates(run.cells, CANDIDATES * count)
+    if promising.empty:
         return paragraph("No network of this run moves on an attractor that could be drawn.")
     from attractor_jax import backend
 
     backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
-    portraits = [_portrait(chosen, int(cell_id)) for cell_id in chosen["cell_id"]]
-    drawn = [one for one in portraits if one is not None]
-    if not drawn:
-        return paragraph("The states of this system have one coordinate: there is no plane to draw them in.")
+    looked_at = {index: seen for index, row in promising.iterrows() if (seen := look(promising, row)) is not None}
+    if not looked_at:
+        return paragraph("None of these orbits has a plane to be drawn in.")
+    spread = promising.loc[list(looked_at)].assign(spread=[seen.spread for seen in looked_at.values()])
+    shown = in_turn(spread.sort_values("spread", ascending=False, kind="stable")).head(count)
     return joined(
         paragraph(
-            f"{counted(len(drawn), 'network')}, computed now from their rows in the table: chaotic, hyperchaotic and "
-            "quasiperiodic ones in turn, by dimension (next to 2 first), or by coverage where the run measured it; "
-            "cycles where there are too few of these. Brightness is the logarithm of how many of "
-            f"{POINTS:,.0f} points fall into a pixel."
+            f"{counted(len(shown), 'network')}, computed now from their rows in the table. Chaotic, hyperchaotic and "
+            "quasiperiodic ones take turns, cycles come where there are too few of these. Candidates are those with a "
+            "dimension next to 2, or with most coverage where the run measured it; shown are those whose points are "
+            f"spread most over the picture. Brightness: logarithm of how many of {POINTS:,.0f} points fall into a pixel."
         ),
-        element("div", *drawn, class_="gallery"),
+        element("div", *(_hung(looked_at[index]) for index in shown.index), class_="gallery"),
     )
 
 
-def _portrait(df: pd.DataFrame, cell_id: int) -> Html | None:
-    """One of them; None where the state has but one coordinate."""
+def look(df: pd.DataFrame, row: pd.Series) -> Seen | None:
+    """The portrait of one row's network; None where the state has but one coordinate, or the orbit leaves the finite
+    numbers from beside the one that was measured.
+    """
     from attractor_jax.portrait import coordinate_names, portrait
 
-    cell = cell_of_table(df, cell_id)
+    cell = cell_of_table(df, int(row["cell_id"]))
     names = coordinate_names(cell.map, len(cell.state))
     if len(names) < 2:
         return None
-    coordinates = names[:2]
     try:
-        seen = portrait(cell.map, cell.state, coordinates=coordinates, points=POINTS, size=(SIZE, SIZE))
-    except ValueError as problem:  # an orbit that the run measured, and that leaves the finite numbers from beside it
-        return element("figure", element("figcaption", element("b", cell.name), f": no portrait, {problem}"))
+        found = portrait(cell.map, cell.state, coordinates=names[:2], points=POINTS, size=(SIZE, SIZE))
+    except ValueError:
+        return None
+    return Seen(cell, found, coloured(found.counts), float(toned(found.counts).mean()))
+
+
+def _hung(seen: Seen) -> Html:
+    """A portrait in its place on the page."""
     content = io.BytesIO()
-    matplotlib.image.imsave(content, coloured(seen.counts), format="png")
-    plane = f"{coordinates[0]} from {seen.extent[0]:.2g} to {seen.extent[1]:.2g} to the right, "
-    plane += f"{coordinates[1]} from {seen.extent[2]:.2g} to {seen.extent[3]:.2g} upwards"
+    matplotlib.image.imsave(content, seen.image, format="png")
+    (across, up), (left, right, bottom, top) = seen.portrait.coordinates, seen.portrait.extent
+    name, finding = seen.cell.name, seen.cell.finding
     return html.picture(
-        content.getvalue(), f"Portrait of {cell.name}: {cell.finding}.",
-        element("b", cell.name), element("br"), f"cell {cell_id}: {cell.finding}. ", element("span", f"{plane}."),
-    )  # fmt: skip
+        content.getvalue(),
+        f"Portrait of {name}: {finding}.",
+        element("b", name.replace(" = ", "\u00a0=\u00a0")),
+        element("br"),
+        f"cell {seen.cell.row['cell_id']}: {finding}. ",
+        f"Across {across}, {left:.2g} to {right:.2g}; up {up}, {bottom:.2g} to {top:.2g}.".replace("-", "−"),
+    )

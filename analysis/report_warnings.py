@@ -54,8 +54,8 @@ def warnings_section(run: Run) -> Html:
             rows.append((one.about, "none", element("span", one.means, class_="soft")))
         else:
             share = f"{one.count:,} of {one.of:,}" if one.of else f"{one.count:,}"
-            kinds = f" ({one.kinds})" if one.kinds else ""
-            rows.append((one.about, element("span", f"▲ {share}{kinds}", class_="found"), one.means))
+            kinds = element("b", f"{one.kinds}. ") if one.kinds else ""
+            rows.append((one.about, element("span", f"▲ {share}", class_="found"), joined(kinds, one.means)))
     n = sum(one.found for one in all_of_them)
     told = f"{n} of {len(all_of_them)} reservations apply (▲)." if n else "None of what is looked for was found."
     return joined(
@@ -73,7 +73,7 @@ def warnings_section(run: Run) -> Html:
 def _of_the_run(run: Run) -> Iterator[Reservation]:
     parts, n = run.condition["parts"], len(run.parts)
     yield Reservation(
-        "parts missing", len(parts["missing"]), parts["planned"], "cells of the plan that no number below knows of"
+        "parts missing", len(parts["missing"]), parts["planned"], "cells of the plan that no number here knows of"
     )
     yield Reservation(
         "strange files",
