@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import collapse, html, lyapunov_curves, onset, phase_diagram, routes, style
-from analysis.cells import finding, with_error
+from analysis.cells import with_error
 from analysis.groups import DRAWN, group_axes, groups
 from analysis.html import Html, element, joined, paragraph
 from analysis.report_run import Run
@@ -67,7 +67,7 @@ def phase_diagrams(run: Run) -> Html:
     planes = [(x, y, "chaotic"), *((one, other, "chaotic") for one, other in combinations(axes, 2) if one != x)]
     planes[1:1] = [(x, other, "chaotic") for other in axes[2:]]
     shown = [*planes[:MOST_DIAGRAMS], (x, y, "lambda_1")]
-    if df["kaplan_yorke_dimension"].notna().any():
+    if run.has_spectra and df["kaplan_yorke_dimension"].notna().any():
         shown.append((x, y, "kaplan_yorke"))
     named = {"chaotic": "Share of chaos", "lambda_1": "Median largest exponent", "kaplan_yorke": "Median dimension"}
     left = f"{len(planes) - MOST_DIAGRAMS} further planes are left out: " if len(planes) > MOST_DIAGRAMS else ""
@@ -136,10 +136,11 @@ def exponents(run: Run) -> Html:
         return paragraph("No cell has an exponent: all of them failed.")
     x, _ = phase_diagram.default_axes(df, None, None)
     tables = [_quantiles(df, x, "lambda_1", "lambda_1, nats per step", signed)]
-    if df["kaplan_yorke_dimension"].notna().any():
+    if run.has_spectra and df["kaplan_yorke_dimension"].notna().any():
         tables.append(_quantiles(df, x, "kaplan_yorke", "Kaplan–Yorke dimension", _dimension))
     known = df["lambda_1"].notna()
     error = float(df.loc[known, "lambda_1_se"].median())
+    left_out = "" if known.all() else f"; {counted(int((~known).sum()), 'cell')} without an exponent are left out"
     residual = df["sum_rule_residual"].dropna()
     rule = (
         f" The sum of all exponents agrees with the mean of ln|det J| to {residual.max():.1e} in the worst of "
@@ -150,8 +151,7 @@ def exponents(run: Run) -> Html:
     pieces = [
         *tables,
         paragraph(
-            f"Quantiles are values of cells; {int((~known).sum()):,} without an exponent are left out. The median "
-            f"standard error of lambda_1 is {error:.1e} nats per step.{rule}"
+            f"Quantiles are values of cells{left_out}. The median standard error of lambda_1 is {error:.1e} nats per step.{rule}"
         ),
     ]
     if len(df) > 1 and lyapunov_curves.default_seeds(df):
@@ -235,7 +235,7 @@ def _shares_along(df: pd.DataFrame, x: str) -> Html:
         )
         for value in values
     ]
-    head = [x, "cells", *map(named, present), f"chaotic or hyperchaotic [{100 * LEVEL:g} %]"]
+    head = [x, "cells", *map(named, present), f"chaotic or hyperchaotic [{100 * LEVEL:g}\u00a0%]"]
     some = f", {len(values)} of its {len(by)} values" if len(values) < len(by) else ""
     return html.table(head, rows, caption=f"Shares along {x}{some}")
 
@@ -244,10 +244,14 @@ def _one_by_one(df: pd.DataFrame) -> Html:
     axes = table_axes(df)
     rows = []
     for _, row in df.iterrows():
-        known = pd.notna(row["lambda_1"])
-        exponent = with_error(float(row["lambda_1"]), float(row["lambda_1_se"])) if known else "none"
-        rows.append((finding(row), str(row["cell_id"]), *(style.number(row[axis]) for axis in axes), exponent))
-    return html.table(["what was found", "cell_id", *axes, "lambda_1"], rows, caption="Cell by cell")
+        values = (style.number(row[axis]) for axis in axes)
+        exponent = with_error(float(row["lambda_1"]), float(row["lambda_1_se"])) if pd.notna(row["lambda_1"]) else "–"
+        period = f"{row['period']:,}" if pd.notna(row["period"]) and row["period"] > 0 else "–"
+        dimension = row["kaplan_yorke_dimension"]
+        known = f"{dimension:.2f}" if pd.notna(dimension) else "–"
+        rows.append((named(row["regime"]), f"{row['cell_id']}", *values, exponent.replace("-", "−"), known, period))
+    head = ["regime", "cell_id", *axes, "lambda_1", "dimension", "period"]
+    return html.table(head, rows, caption="Cell by cell; lambda_1 in nats per step, with its standard error")
 
 
 def _kinds(source: pd.DataFrame, swept: str) -> Html:

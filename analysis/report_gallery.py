@@ -26,6 +26,7 @@ DEFAULT = 12
 SIZE = 360  # pixels
 POINTS = 2e6
 CANDIDATES = 3  # times as many are looked at as are shown
+MOST_SHAPES = 6  # of networks (N and D): each compiles anew
 TURNS = ("chaotic", "hyperchaotic", "quasiperiodic", "periodic")
 
 
@@ -47,8 +48,8 @@ def candidates(df: pd.DataFrame, count: int) -> pd.DataFrame:
     """The cells whose portraits promise most, each network at most once; regimes take turns, cycles come last.
 
     Of chaos those come first that visit most of the plane, where the run measured that, else those with a dimension
-    next to 2, which neither lie on a curve nor fill the plane; where no dimension is known, weak chaos. Of tori those of
-    the highest dimension, then those with the largest s; of cycles the longest.
+    next to 2, which neither lie on a curve nor fill the plane; where no dimension is known, weak chaos. Of tori those
+    of the highest dimension, then those with the largest s; of cycles the longest.
     """
     networks = [axis for axis in ("N", "D", "seed") if axis in df.columns] or table_axes(df)
     ranked = df.assign(
@@ -64,8 +65,11 @@ def candidates(df: pd.DataFrame, count: int) -> pd.DataFrame:
         ranked[ranked["regime"] == regime].sort_values(orders.get(regime, chaos)).drop_duplicates(networks)
         for regime in TURNS
     ]
-    chosen = in_turn(pd.concat(queues)).drop_duplicates(networks).head(count)
-    return df.loc[chosen.index]
+    chosen = in_turn(pd.concat(queues)).drop_duplicates(networks)
+    if shape := [axis for axis in ("N", "D") if axis in df.columns]:
+        kinds = chosen.groupby(shape, sort=False).ngroup()  # in the order in which they come
+        chosen = chosen[kinds < MOST_SHAPES]
+    return df.loc[chosen.index[:count]]
 
 
 def in_turn(df: pd.DataFrame) -> pd.DataFrame:
@@ -77,10 +81,10 @@ def in_turn(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def gallery(run: Run, count: int) -> Html:
-    """Portraits with their captions. Compiles once for each shape of network; then each takes a fraction of a second."""
+    """Portraits with their captions. Compiles once for each shape of network; each takes a fraction of a second."""
     if count == 0:
         return paragraph("No portraits were asked for (--gallery 0).")
-    promising = candidates(run.cells, CANDIDATES * count)
+    promising = run.cells if run.cells.empty else candidates(run.cells, CANDIDATES * count)
     if promising.empty:
         return paragraph("No network of this run moves on an attractor that could be drawn.")
     from attractor_jax import backend
@@ -96,7 +100,7 @@ def gallery(run: Run, count: int) -> Html:
             f"{counted(len(shown), 'network')}, computed now from their rows in the table. Chaotic, hyperchaotic and "
             "quasiperiodic ones take turns, cycles come where there are too few of these. Candidates are those with a "
             "dimension next to 2, or with most coverage where the run measured it; shown are those whose points are "
-            f"spread most over the picture. Brightness: logarithm of how many of {POINTS:,.0f} points fall into a pixel."
+            f"spread most over the picture. Brightness: logarithm of how many of {POINTS:,.0f} points lie in a pixel."
         ),
         element("div", *(_hung(looked_at[index]) for index in shown.index), class_="gallery"),
     )

@@ -62,6 +62,11 @@ class Run:
         """The engines, libraries, devices or commits that computed it."""
         return makers(self.parts, key)
 
+    @property
+    def has_spectra(self) -> bool:
+        """Were more exponents measured than the largest?"""
+        return self.about["measure"]["k"] != 1
+
     @cached_property
     def network_steps(self) -> int:
         """Steps of single networks that its cells took: before, in and after the measurement."""
@@ -203,7 +208,6 @@ def how_to_cite(run: Run) -> Html:
 def literature(run: Run) -> list[tuple[str, str]]:
     """References behind the columns that the run has, and what each is for."""
     columns, system = run.whole.columns, run.about["system"]
-    spectra = run.about["measure"]["k"] != 1
     drawn = {
         "uniform": "J. C. Sprott (1998), Artificial neural net attractors, Computers & Graphics 22, 143.",
         "gaussian": "D. J. Albers, J. C. Sprott, W. D. Dechert (1998), Routes to chaos in neural networks with random "
@@ -220,7 +224,7 @@ def literature(run: Run) -> list[tuple[str, str]]:
         ("J. von Neumann (1941), Distribution of the ratio of the mean square successive difference to the variance, "
          "Ann. Math. Stat. 12, 367.", "error of the drift"),
     ]  # fmt: skip
-    if spectra:
+    if run.has_spectra:
         found.append((
             "J. L. Kaplan, J. A. Yorke (1979), Chaotic behavior of multidimensional difference equations, Lecture "
             "Notes in Mathematics 730, 204.", "dimension",

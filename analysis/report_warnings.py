@@ -125,8 +125,8 @@ def _of_cells(run: Run) -> Iterator[Reservation]:
         silent = int(df["second_opinion"].isna().sum())
         yield Reservation(
             "second opinions disagree", int((df["second_opinion"] == "disagrees").sum()), n,
-            "the 0-1 test or two orbits contradict lambda_1, mostly in weak chaos and on slow curves; "
-            f"of {counted(silent, 'cell')} they cannot tell",
+            "the 0-1 test or two orbits contradict lambda_1, mostly in weak chaos and on slow curves"
+            + (f"; of {counted(silent, 'cell')} they cannot tell" if silent else ""),
         )  # fmt: skip
     else:
         yield Reservation(
