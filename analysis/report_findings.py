@@ -151,7 +151,8 @@ def exponents(run: Run) -> Html:
     pieces = [
         *tables,
         paragraph(
-            f"Quantiles are values of cells{left_out}. The median standard error of lambda_1 is {error:.1e} nats per step.{rule}"
+            f"Quantiles are values of cells{left_out}. The median standard error of lambda_1 is {error:.1e} nats per "
+            f"step.{rule}"
         ),
     ]
     if len(df) > 1 and lyapunov_curves.default_seeds(df):
