@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from analysis import command, html, report_findings, report_gallery, report_run, report_warnings
+from analysis import command, html, report_findings, report_gallery, report_run, report_transitions, report_warnings
 from analysis.html import Html, Section, element, joined, paragraph
 from analysis.report_run import Run
 from analysis.style import number
@@ -39,7 +39,7 @@ def page(run: Run, *, portraits: int = report_gallery.DEFAULT) -> Html:
         Section("diagrams", "Phase diagrams", report_findings.phase_diagrams(run)),
         Section("regimes", "Regimes", report_findings.regimes(run)),
         Section("exponents", "Exponents", report_findings.exponents(run)),
-        Section("transitions", "Transitions", report_findings.transitions(run)),
+        Section("transitions", "Transitions", report_transitions.transitions(run)),
         Section("gallery", "Gallery", report_gallery.gallery(run, portraits)),
         Section("warnings", "Warnings", report_warnings.warnings_section(run)),
         Section("reproduce", "How to reproduce it", report_run.how_to_reproduce(run)),

@@ -189,6 +189,9 @@ CASES: dict[str, tuple[Callable[[], pd.DataFrame], list[str]]] = {
     ),
     "one seed": (lambda: cells_by_hand(seeds=1), ["Wilson's"]),
     "two axes": (lambda: cells_by_hand(N=(2, 4), seeds=3), ["Share of chaos over s and N."]),
+    "a spread s": (
+        lambda: cells_by_hand(s=np.sort(np.random.default_rng(0).uniform(0.1, 8, 200)), seeds=2), ["Shares along s"]
+    ),
     "many axes": (
         lambda: cells_by_hand(N=(2, 4, 8), D=(2, 3, 5), seeds=2), ["The routes of single networks are not drawn"]
     ),
