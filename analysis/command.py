@@ -83,10 +83,7 @@ def figure_command(
             print(f"warning: {warning.message}", file=sys.stderr)
         if df.empty:
             raise TableError(f"{arguments.run} has no finished cells yet")
-        try:
-            df = select(df, where)
-        except ValueError as problem:
-            raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
+        df = selected(df, where)
         figure, words = make(df, arguments)
         words += [f"{axis}{value:g}" for axis, value in where.items()]
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
@@ -97,6 +94,18 @@ def figure_command(
         return refuse(problem, 1)
     print(path)
     return 0
+
+
+def selected(df: pd.DataFrame, where: Mapping[str, float]) -> pd.DataFrame:
+    """The rows of a table that `--where` asks for.
+
+    Raises:
+        ArgumentProblem: an axis that the table does not have, or a value that no row has.
+    """
+    try:
+        return select(df, where)
+    except ValueError as problem:
+        raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
 
 
 def further_table(run: Path, table: str) -> pd.DataFrame | None:

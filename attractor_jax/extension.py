@@ -22,6 +22,7 @@ from attractor_jax.grid import drawn_axes, listed_values
 from attractor_jax.groups import Block, block_from
 from attractor_jax.parts import TableError, read_part
 from attractor_jax.plan import Part, Plan
+from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.store import CELLS, read_plan
 from attractor_jax.systems import get
 
@@ -127,10 +128,7 @@ class Known:
     def provenance(self) -> dict[str, Any]:
         """Whose numbers these are: the run's plan, and what made its parts."""
         abouts = [about for _, about in self._parts]
-        return {"plan": self.old.hash} | {
-            key: sorted({str(v) for about in abouts for v in (about[key], *about.get("taken_from", {}).get(key, []))})
-            for key in ("engine", "jaxlib", "device", "commit")
-        }
+        return {"plan": self.old.hash} | {key: makers(abouts, key) for key in MADE_BY}
 
     @cached_property
     def _condition(self) -> Condition:
