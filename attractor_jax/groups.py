@@ -281,7 +281,7 @@ def _times_measured(config: SweepConfig, refine: int, n_values: int) -> float:
 
 
 def _bytes_per_cell(D: int, k: int, measure: MeasureConfig) -> int:
-    boxes = 2 * 10_000 if "coverage" in measure.also else 0
+    boxes = 2 * 1_252 if "coverage" in measure.also else 0
     # The samples, their copy in the loop, and what the test makes of them at the end.
     samples = 6 * 8 * measures.ZERO_ONE_PLACES if "zero_one" in measure.also else 0
     second_orbit = 2 * 8 * D if "two_orbit" in measure.also else 0

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from runs import TINY, plan_of, sweep
+from runs import TINY, cells_of, plan_of, sweep
 
 import attractor_jax as aj
 from analysis import article_style, dossier, gallery, tones, turning
@@ -260,14 +260,36 @@ def test_power_is_that_of_a_sine() -> None:
     assert 2 * density.sum() / dossier.WINDOW == pytest.approx(np.mean(y**2), rel=0.01)
 
 
+def boxes_visited(df: pd.DataFrame, transient: int, steps: int) -> np.ndarray:
+    """Share of the boxes that each cell's own loop visits, all cells of one shape a step at a time."""
+    draws = [np.random.RandomState(seed) for seed in df["seed"]]
+    N, D = int(df["N"].iloc[0]), int(df["D"].iloc[0])
+    w = np.stack([2 * rng.random_sample((N, D)) - 1 for rng in draws])
+    b = np.stack([s * rng.random_sample(N) for s, rng in zip(df["s"], draws, strict=True)])
+    x, y = np.full((len(df), N), 0.001), np.zeros((len(df), D))
+    seen = np.zeros((len(df), 10_000), bool)
+    for t in range(transient + steps + 1):
+        y = np.concatenate([np.einsum("cn,cn->c", b, x)[:, None], y[:, :-1]], axis=1)
+        x = np.tanh(np.einsum("cnd,cd->cn", w, y))
+        if t > transient:
+            first, second = np.clip((x[:, :2].T + 1) * 50, 0, 99).astype(int)
+            seen[np.arange(len(df)), 100 * first + second] = True
+    return seen.mean(axis=1)
+
+
 def test_coverage_is_the_articles_filter(tmp_path: Path) -> None:
-    """An independent loop and a set of boxes: the shares, and the verdict of the filter, on every cell."""
-    plan = plan_of(
-        "grid.N=4", "grid.D=8", "grid.seed.num=20", "grid.s={start: 0.3, stop: 6, spacing: loguniform}", "measure.k=1",
-        "measure.also=[coverage]", *TINY, "measure.align=0", "measure.transient=0", "measure.steps=400",
+    """Beside an independent loop in NumPy: every box while rounding has not grown, and the verdict on 200 cells after
+    10,000 steps.
+    """
+    cells = (
+        "grid.N=4", "grid.D=16", "grid.seed.num=200", "grid.s={start: 0.3, stop: 8, spacing: loguniform}",
+        "measure.k=1", "measure.also=[coverage]", *TINY, "measure.align=0", "measure.transient=0", "measure.blocks=20",
     )  # fmt: skip
-    df = aj.read_run(sweep(plan, tmp_path))
-    for row in df.itertuples():
-        x, _ = article_loop(row.seed, 4, 8, row.s, 402)
-        boxes = {tuple(np.clip(np.floor((at[:2] + 1) * 50), 0, 99)) for at in x[1:401]}
-        assert row.coverage == pytest.approx(len(boxes) / 10_000, abs=2e-4)
+    few = cells_of(sweep(plan_of(*cells, "measure.steps=40"), tmp_path))
+    np.testing.assert_allclose(few["coverage"], boxes_visited(few, 0, 40), atol=1e-12)
+    many = cells_of(sweep(plan_of(*cells, "measure.steps=10000"), tmp_path))
+    expected = boxes_visited(many, 0, 10_000)
+    kept, verdict = (share.between(*gallery.KEPT) for share in (many["coverage"], pd.Series(expected)))
+    borderline = np.abs(expected[:, None] - gallery.KEPT).min(axis=1) < 0.01
+    assert (kept == verdict)[~borderline].all() and 10 < verdict.sum() < 190 and borderline.sum() < 10
+    np.testing.assert_allclose(many["coverage"], expected, atol=0.05)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, UInt32
 
 from attractor_jax.schema import Column
 
 BOXES = 100
+WORDS = -(-(BOXES**2) // 32)
 
 
 class Coverage:
     """Share of the 100 x 100 boxes of [-1, 1]^2 that the activities (x1, x2) of the first two units enter.
 
-    The article keeps networks between 0.1 and 0.9 (Sprott 1998). Costs 10 kB a network and a scattered write a step.
+    The article keeps networks between 0.1 and 0.9 (Sprott 1998). A box is a bit, 32 of them a word: loops copy what
+    they carry, and 1.25 kB a network stay in the cache where 10 do not.
     """
 
     name = "coverage"
@@ -23,13 +26,15 @@ class Coverage:
         Column("coverage", "float", "", "share of 100 x 100 boxes of the (x1, x2) square that the orbit visits"),
     )
 
-    def init(self, map_: Any, state: Array) -> Bool[Array, "boxes"]:
-        return jnp.zeros(BOXES * BOXES, bool)
+    def init(self, map_: Any, state: Array) -> UInt32[Array, "words"]:
+        return jnp.zeros(WORDS, jnp.uint32)
 
-    def step(self, carry: Bool[Array, "boxes"], map_: Any, state: Array) -> Bool[Array, "boxes"]:
+    def step(self, carry: UInt32[Array, "words"], map_: Any, state: Array) -> UInt32[Array, "words"]:
         x = map_.hidden(state)[:2]
-        box = jnp.clip(jnp.floor((x + 1) * (BOXES / 2)).astype(jnp.int32), 0, BOXES - 1)
-        return carry.at[box[0] * BOXES + box[1]].set(True)
+        first, second = jnp.clip(jnp.floor((x + 1) * (BOXES / 2)).astype(jnp.int32), 0, BOXES - 1)
+        box = first * BOXES + second
+        word, bit = box // 32, jnp.uint32(1) << (box % 32).astype(jnp.uint32)
+        return carry.at[word].set(carry[word] | bit)
 
-    def finish(self, carry: Bool[Array, "boxes"], steps: int | Array) -> dict[str, Array]:
-        return {"coverage": jnp.sum(carry) / carry.size}
+    def finish(self, carry: UInt32[Array, "words"], steps: int | Array) -> dict[str, Array]:
+        return {"coverage": jnp.sum(jax.lax.population_count(carry), dtype=float) / BOXES**2}
