@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.style import number
+from analysis.style import WIDTH, number
 from attractor_jax.axes import cluster_column, table_axes
 
 
@@ -16,7 +16,8 @@ def caption(figure: Figure, df: pd.DataFrame, shown: list[str], notes: list[str]
     """The lines under a figure: what was held fixed, what was pooled, how many cells, how long, what failed; then
     `notes`."""
     lines = [_cells_line(df, shown), _measurement_line(df), *notes]
-    wrapped = [line for text in lines if text for line in textwrap.wrap(text, 118, break_long_words=False)]
+    letters = int(118 * figure.get_figwidth() / WIDTH)
+    wrapped = [line for text in lines if text for line in textwrap.wrap(text, letters, break_long_words=False)]
     figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=7.5, color="#333333", linespacing=1.35)
 
 

@@ -85,7 +85,7 @@ def draw(df: pd.DataFrame, by: str = "coverage", best: int = BEST, *, devices: A
         ax.set_axis_off()
     for ax, (cell, image) in zip(axes, _pictures(df, rows, devices), strict=False):
         ax.imshow(image, interpolation="antialiased")
-        ax.set_title(_caption(cell), fontsize=5.6, loc="left", y=-0.02, va="top", linespacing=1.3)
+        ax.text(0, -0.03, _caption(cell), fontsize=6, va="top", linespacing=1.3, transform=ax.transAxes)
     captions.caption(figure, df, [], [_note(df, by, len(rows))])
     return figure
 
@@ -125,7 +125,8 @@ def _note(df: pd.DataFrame, by: str, shown: int) -> str:
     there = len(chosen(df, by, len(df)))
     return (
         f"{shown} of {there:,} cells {what}. x₁ to the right and x₂ upwards, each over its own range, "
-        f"{POINTS:,.0f} points; brightness by the logarithm of the count."
+        f"{POINTS:,.0f} points; brightness by the logarithm of the count. The orbits go on where the run's measurement "
+        "ended: what was chaos there may have settled."
     )
 
 

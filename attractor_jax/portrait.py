@@ -24,8 +24,9 @@ from attractor_jax.maps import as_pytree, stretch
 ORBITS = 512
 # Steps between the first states of two orbits, which lie on one orbit. No cycle of a few steps divides them.
 APART = 61
-# Share of a state by which orbits begin beside it: else each would walk in the footsteps of the next.
-KICK = 1e-4
+# Share of a state by which orbits begin beside it: else each would walk in the footsteps of the next. On a torus they
+# stay as far apart as they began, and with a hundredth of this its points lie in rows.
+KICK = 1e-2
 # Steps of all orbits in one call, between two reports of progress.
 CALL = 512
 # Share of the range that is left free at each side.

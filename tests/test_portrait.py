@@ -238,7 +238,7 @@ def test_galleries_of_odd_tables(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for table, by in ((df, "dimension"), (df.iloc[:0], "coverage"), (best, "dimension"), (failed, "coverage")):
         figure = gallery.draw(table, by, 4, devices=jax.devices())
         assert isinstance(figure, Figure)
-    shown = [ax.get_title(loc="left") for ax in gallery.draw(df, "dimension", 2, devices=jax.devices()).axes]
+    shown = [ax.texts[0].get_text() for ax in gallery.draw(df, "dimension", 2, devices=jax.devices()).axes]
     assert len(shown) == 2 and all("D_KY" in text and "λ₁" in text for text in shown)
 
 
