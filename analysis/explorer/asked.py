@@ -1,4 +1,4 @@
-"""Which network does a page show, and how? Numbers that people type, or that stand in an address, checked one by one."""
+"""Which network does a page show, and how? Numbers that people type, or that an address has, checked one by one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Asked:
 
     system: str
     axes: Mapping[str, float]
-    coordinates: tuple[str, str]
+    coordinates: tuple[str, ...]
     x: str = ""
     y: str = ""
     measure: str = ""
@@ -54,7 +54,7 @@ class Asked:
         """The part of the address behind the question mark."""
         told: dict[str, object] = {"system": self.system} if self.system != "uniform" else {}
         told |= {name: repr(value) for name, value in self.axes.items()}
-        told |= dict(zip(("across", "up"), self.coordinates, strict=True))
+        told |= dict(zip(("across", "up"), self.coordinates, strict=False))
         told |= {name: getattr(self, name) for name in ("x", "y", "measure") if getattr(self, name)}
         if self.cell is not None:
             told["cell"] = self.cell

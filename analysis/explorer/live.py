@@ -54,12 +54,12 @@ class Glance:
     """The first thing that is seen of a network.
 
     Attributes:
-        picture: from a single orbit.
+        picture: from a single orbit; None where there are not two coordinates to lay out.
         outputs: (n,), y step by step, behind the transient.
         still: the orbit stays within what the eye takes for one point.
     """
 
-    picture: Portrait
+    picture: Portrait | None
     outputs: np.ndarray
     still: bool
 
@@ -75,6 +75,8 @@ def glance(cell: Cell, coordinates: Sequence[str], *, steps: int = GLANCE, pixel
     outputs = np.asarray(states[:, 0])
     if not np.isfinite(outputs).all():
         raise ValueError("the orbit leaves the finite numbers")
+    if len(coordinates) < 2:
+        return Glance(None, outputs, True)
     at = np.asarray(_coordinates(cell.map, states, tuple(coordinates)))
     low, high = at.min(axis=1), at.max(axis=1)
     room = np.maximum(MARGIN * (high - low), ALIKE / 2)
@@ -103,6 +105,8 @@ def portraits(
         if not wanted():
             raise Superseded
 
+    if seen.picture is None:
+        return
     extent = seen.picture.extent if seen.still else None
     for many in points:
         try:
@@ -173,11 +177,13 @@ class Along:
         axis: name.
         values: (values,), ascending.
         outputs: (outputs, values), step by step.
+        critical: value at which the origin loses stability; NaN where that is unknown, inf if it never does.
     """
 
     axis: str
     values: np.ndarray
     outputs: np.ndarray
+    critical: float = np.nan
 
     def richest(self, share: float = 0.15, bins: int = 200) -> np.ndarray:
         """The values at which the outputs fill more than a share of their range: closed curves and chaos."""
@@ -200,8 +206,13 @@ def along(cell: Cell, axis: str, low: float, high: float, *, values: int = VALUE
     whole = {each.name: int(cell.axes[each.name]) for each in system.axes if each.kind is int}
     states = system.initial_states(draw, whole, lanes).astype(cell.dtype)
     parameters = {name: lanes[name].astype(cell.dtype) for name in system.parameters}
+    closed = system.closed_form(
+        {name: array[None] for name, array in draw.items()},
+        {name: np.array([[float(cell.axes[name])]]) for name in system.parameters},
+    )
+    critical = float(closed["s_critical"][0, 0]) if axis == "s" and "s_critical" in closed else np.nan
     draw = {name: array.astype(cell.dtype) for name, array in draw.items()}
-    return Along(axis, grid, np.asarray(_outputs(draw, parameters, states, system=cell.system)))
+    return Along(axis, grid, np.asarray(_outputs(draw, parameters, states, system=cell.system)), critical)
 
 
 @partial(jax.jit, static_argnames="names")

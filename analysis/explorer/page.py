@@ -1,0 +1,393 @@
+"""The page itself: what stands where, and who is told when something changes.
+
+Everything that computes runs beside the event loop, newest request first: the page answers while JAX compiles.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bokeh.document import Document
+from bokeh.events import DoubleTap, Tap
+from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Select
+from bokeh.themes import Theme
+
+from analysis.cells import finding
+from analysis.explorer import keep, live
+from analysis.explorer.asked import Asked, first_axes, named, read_axes, read_choice, slider_ends, swept_axis
+from analysis.explorer.controls import RED, AxisControl
+from analysis.explorer.panels import AlongPanel, OutputPanel, PortraitPanel, RunningPanel, SpectrumPanel, shown
+from analysis.explorer.run_panel import WIDTH, RunPanel
+from attractor_jax.portrait import Portrait, coordinate_names
+from attractor_jax.systems import REGISTRY, get
+from sweeps.arguments import ArgumentProblem
+
+PORTRAIT, BESIDE, HEIGHT = 436, 396, 160
+THEME = Theme(
+    json={
+        "attrs": {
+            "Axis": {
+                "axis_label_text_font_style": "normal", "axis_label_text_font_size": "12px",
+                "major_label_text_font_size": "11px", "axis_line_color": "#777777", "major_tick_line_color": "#777777",
+                "minor_tick_line_color": None, "axis_label_text_color": "#1a1a1a",
+            },
+            "Title": {"text_font_size": "12px", "text_font_style": "normal"},
+        }
+    }
+)  # fmt: skip
+COMPACT = InlineStyleSheet(css=".bk-input-group label { font-size: 12px; margin: 0 } .bk-input { font-size: 13px }")
+ADDRESS = "window.history.replaceState(null, '', '?' + cb_obj.text)"
+DOWNLOAD = """
+const {name, kind, base64} = JSON.parse(cb_obj.text)
+const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
+const link = document.createElement("a")
+link.href = URL.createObjectURL(new Blob([bytes], {type: kind}))
+link.download = name
+link.click()
+URL.revokeObjectURL(link.href)
+"""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all pages of a server share.
+
+    Attributes:
+        df: the run's classified table, None without a run.
+        run: its name, for the heading.
+        pool: where computing is done.
+        devices: that count portraits.
+    """
+
+    df: pd.DataFrame | None
+    run: str
+    pool: Executor
+    devices: Sequence[Any]
+
+
+class Page:
+    """One page that somebody looks at."""
+
+    def __init__(self, document: Document, place: Workplace, given: Mapping[str, str]) -> None:
+        self.document, self.place = document, place
+        self.request = 0
+        self.picture: Portrait | None = None
+        self.along: tuple[Any, ...] = ()
+        self.notes: list[str] = []
+        name = str(place.df["system"].iloc[0]) if place.df is not None and len(place.df) else "uniform"
+        if place.df is None and "system" in given:
+            try:
+                name = read_choice("system", given["system"], list(REGISTRY))
+            except ArgumentProblem as problem:
+                self.notes.append(str(problem))
+        self.system = get(name)
+        self.asked = Asked(name, first_axes(self.system), ("x1", "x2"))
+        self._make()
+        self._restore(dict(given))
+        document.theme = THEME
+        document.title = "attractor_jax"
+        document.add_root(self.layout)
+        document.on_session_destroyed(lambda _: self.stop())
+
+    # What stands where
+
+    def _make(self) -> None:
+        self.controls = {
+            axis.name: AxisControl(self.system, axis, self.asked.axes[axis.name], WIDTH, self._turned)
+            for axis in sorted(self.system.axes, key=lambda axis: ("seed", "s", "N", "D").index(axis.name)
+                               if axis.name in ("seed", "s", "N", "D") else 9)
+        }  # fmt: skip
+        surprise = Button(label="surprise me", width=150, height=28, margin=(2, 8, 0, 4), name="surprise")
+        surprise.on_click(self._surprise)
+        keeping = []
+        for label, kept in (
+            ("PNG", self._keep_picture),
+            ("experiment", self._keep_experiment),
+            ("Python", self._keep_python),
+        ):
+            button = Button(label=label, width=84, height=28, margin=(2, 4, 0, 4), name=f"save_{label}")
+            button.on_click(kept)
+            keeping.append(button)
+        fields: list[Any] = []
+        for name, control in self.controls.items():
+            fields += control.elements(surprise if name == "seed" else None)
+        if "seed" not in self.controls:
+            fields.append(surprise)
+        save = Row(Div(text="save", width=58, margin=(8, 0, 0, 8)), *keeping)
+        heading = f"<b>attractor_jax</b> {escape(self.place.run)}"
+        self.note = Div(text="", width=WIDTH, visible=False, name="note")
+        left: list[Any] = [Div(text=heading, width=WIDTH, margin=(2, 0, 0, 4)), self.note]
+        self.run: RunPanel | None = None
+        if self.place.df is not None:
+            self.run = RunPanel(self.place.df, self._chosen, self._changed)
+            left.append(self.run.layout)
+        else:
+            system = Select(title="system", options=list(REGISTRY), value=self.system.name, width=190, name="system")
+            system.js_on_change("value", CustomJS(code="window.location.search = '?system=' + cb_obj.value"))
+            left.append(system)
+        self.portrait = PortraitPanel(PORTRAIT)
+        self.outputs = OutputPanel(BESIDE, HEIGHT - 20)
+        self.running = RunningPanel(BESIDE, HEIGHT)
+        self.spectrum = SpectrumPanel(BESIDE, HEIGHT)
+        self.orbits = AlongPanel(PORTRAIT + BESIDE, 212)
+        self.orbits.plot.on_event(Tap, self._tapped)
+        self.orbits.plot.on_event(DoubleTap, self._tapped)
+        self.across, self.up = (
+            Select(title=title, options=[], width=92, stylesheets=[COMPACT], margin=(0, 6, 0, 6), name=name)
+            for title, name in (("portrait across", "across"), ("up", "up"))
+        )
+        for select in (self.across, self.up):
+            select.on_change("value", self._turned_portrait)
+        self.words = Div(text="", width=BESIDE - 8, height=56, margin=(0, 0, 0, 8), name="words")
+        self.state = Div(text="", width=200, margin=(16, 0, 0, 4), name="state")
+        self.address = Div(text="", visible=False, name="address")
+        self.address.js_on_change("text", CustomJS(code=ADDRESS))
+        self.file = Div(text="", visible=False, name="file")
+        self.file.js_on_change("text", CustomJS(code=DOWNLOAD))
+        seen = Column(Row(self.across, self.up, self.state), self.portrait.plot)
+        told = Column(self.words, self.running.plot, self.spectrum.plot, self.outputs.plot)
+        right = Column(Row(seen, told), self.orbits.plot, self.address, self.file)
+        self.layout = Row(Column(*left, *fields, save, width=WIDTH + 10), right, margin=(4, 0, 0, 4))
+
+    def _restore(self, given: dict[str, str]) -> None:
+        """Show what an address says. What it says wrongly gets a red line, and all else is shown."""
+        if self.run is not None:
+            self.notes += self.run.restore(given)  # a cell chooses its network
+        words = read_axes(self.system, given)
+        axes = {**self.asked.axes, **words.values}
+        there = self._names(replace(self.asked, axes=axes))
+        coordinates = tuple(there[:2])
+        for i, name in enumerate(("across", "up")):
+            if name in given:
+                try:
+                    chosen = read_choice(name, given[name], there)
+                    coordinates = (chosen, *coordinates[1:]) if i == 0 else (coordinates[0], chosen)
+                except ArgumentProblem as problem:
+                    self.notes.append(str(problem))
+        if len(set(coordinates)) < 2:
+            coordinates = tuple(there[:2])
+        cell = self.asked.cell if axes == dict(self.asked.axes) else None
+        self.ask(replace(self.asked, axes=axes, coordinates=coordinates, cell=cell))
+        for name, (text, problem) in words.refused.items():
+            self.controls[name].refuse(text, problem)
+        self.note.text = f'<span role="alert" style="color: {RED}">{escape("; ".join(self.notes))}</span>'
+        self.note.visible = bool(self.notes)
+
+    # What a person does
+
+    def ask(self, asked: Asked) -> None:
+        """Show another network, or the same in another way: everything on the page follows."""
+        names = self._names(asked)
+        if any(name not in names for name in asked.coordinates) or len(asked.coordinates) < 2:
+            asked = replace(asked, coordinates=tuple(names[:2]))
+        self.asked = asked
+        for name, control in self.controls.items():
+            control.set(asked.axes[name])
+        for select, name in zip((self.across, self.up), asked.coordinates, strict=False):
+            select.update(options=names, value=name)
+        if self.run is not None:
+            self.run.follow(asked)
+        self._changed()
+        self._compute()
+
+    def stop(self) -> None:
+        """Nobody looks any more: what is computed ends at its next step."""
+        self.request += 1
+
+    def _changed(self) -> None:
+        """The address says what the page shows."""
+        if self.run is not None:
+            run = self.run
+            self.asked = replace(self.asked, x=run.x.value, y=run.y.value, measure=run.measure.value)
+        self.address.text = self.asked.address
+        if hasattr(self, "orbits"):
+            self.orbits.cursor.location = float(self.asked.axes[swept_axis(self.system).name])
+
+    def _names(self, asked: Asked) -> list[str]:
+        cell = asked.network
+        return list(coordinate_names(cell.map, len(cell.state)))
+
+    def _turned(self, name: str, value: float) -> None:
+        self.ask(replace(self.asked, axes={**self.asked.axes, name: value}, cell=None, dtype="float64"))
+
+    def _chosen(self, row: pd.Series) -> None:
+        axes = {axis.name: axis.kind(row[axis.name]) for axis in self.system.axes}
+        cell = int(row["cell_id"])
+        if cell != self.asked.cell or axes != dict(self.asked.axes):
+            self.ask(replace(self.asked, axes=axes, cell=cell, dtype=str(row["dtype"])))
+
+    def _turned_portrait(self, _: str, __: str, ___: str) -> None:
+        coordinates = self.across.value, self.up.value
+        if coordinates == self.asked.coordinates:
+            return
+        if coordinates[0] == coordinates[1]:  # the two change places
+            coordinates = self.asked.coordinates[::-1]
+        self.ask(replace(self.asked, coordinates=coordinates))
+
+    def _tapped(self, event: Any) -> None:
+        axis = swept_axis(self.system)
+        low, high = slider_ends(self.system, axis, self.asked.axes[axis.name])
+        if event.x is not None:
+            self._turned(axis.name, float(f"{min(max(event.x, low), high):.4g}"))
+
+    def _surprise(self) -> None:
+        asked, wanted = self.asked, self._begin("looking for one")
+        self.place.pool.submit(self._guarded, wanted, lambda: self._find_surprise(asked, wanted))
+
+    def _keep_picture(self) -> None:
+        if self.picture is not None:
+            about = {"Title": self.asked.network.name, "Software": "attractor_jax", "Source": "?" + self.asked.address}
+            self._download("png", "image/png", keep.png(shown(self.picture.counts), about))
+
+    def _keep_experiment(self) -> None:
+        self._download("yaml", "text/yaml", keep.experiment(self.asked).encode())
+
+    def _keep_python(self) -> None:
+        self._download("py", "text/x-python", keep.python(self.asked).encode())
+
+    def _download(self, suffix: str, kind: str, content: bytes) -> None:
+        told = {
+            "name": f"{named(self.asked.axes)}.{suffix}",
+            "kind": kind,
+            "base64": base64.b64encode(content).decode(),
+        }
+        self.file.text = ""
+        self.file.text = json.dumps(told)
+
+    # What is computed
+
+    def _begin(self, what: str) -> Callable[[], bool]:
+        """A new request; gives back the question whether it is still the newest."""
+        self.request += 1
+        mine = self.request
+        self.state.text = f'<span style="color: #666">{what} …</span>'
+        return lambda: self.request == mine
+
+    def _compute(self) -> None:
+        asked, wanted = self.asked, self._begin("iterating")
+        self.place.pool.submit(self._guarded, wanted, lambda: self._look(asked, wanted))
+
+    def _guarded(self, wanted: Callable[[], bool], work: Callable[[], None]) -> None:
+        """Work of a request that somebody still wants. Whatever goes wrong is said on the page, which goes on."""
+        if not wanted():
+            return
+        try:
+            work()
+        except Exception as problem:
+            said = str(problem)
+            self._tell(wanted, lambda: self._failed(said))
+
+    def _tell(self, wanted: Callable[[], bool], show: Callable[[], None]) -> None:
+        """Show something at the event loop's next turn, if it is still wanted then."""
+        self.document.add_next_tick_callback(lambda: show() if wanted() else None)
+
+    def _look(self, asked: Asked, wanted: Callable[[], bool]) -> None:
+        cell = asked.network
+        self.place.pool.submit(self._guarded, wanted, lambda: self._measure(asked, wanted))
+        seen = live.glance(cell, asked.coordinates)
+        self._tell(wanted, lambda: self._show_first(seen))
+        axis = swept_axis(self.system)
+        low, high = slider_ends(self.system, axis, asked.axes[axis.name])
+        same = (asked.system, asked.dtype, low, high, *((k, v) for k, v in asked.axes.items() if k != axis.name))
+        if same != self.along and wanted():
+            found = live.along(cell, axis.name, low, high)
+            self._tell(wanted, lambda: self._show_along(same, found))
+        for picture in live.portraits(cell, seen, wanted, devices=self.place.devices):
+            self._tell(wanted, lambda picture=picture: self._show_picture(picture))
+        self._tell(wanted, lambda: setattr(self.state, "text", self._told_points()))
+
+    def _measure(self, asked: Asked, wanted: Callable[[], bool]) -> None:
+        for known in live.exponents(asked.network):
+            if not wanted():
+                return
+            self._tell(wanted, lambda known=known: self._show_known(asked, known))
+
+    def _find_surprise(self, asked: Asked, wanted: Callable[[], bool]) -> None:
+        """A seed, and a value of the swept axis, where the orbit is neither still nor a short cycle."""
+        axis, rng = swept_axis(self.system), np.random.default_rng()
+        low, high = slider_ends(self.system, axis, self.asked.axes[axis.name])
+        axes = dict(asked.axes)
+        for _ in range(20):
+            if "seed" in axes:
+                axes["seed"] = int(rng.integers(0, 2**32))
+            rich = live.along(replace(asked, axes=axes).network, axis.name, low, high).richest()
+            if len(rich) or not wanted():
+                break
+        at = float(f"{rng.choice(rich) if len(rich) else axes[axis.name]:.4g}")
+        found = replace(asked, axes={**axes, axis.name: at}, cell=None, dtype="float64")
+        self._tell(wanted, lambda: self.ask(found))
+
+    # What is shown
+
+    def _show_first(self, seen: live.Glance) -> None:
+        self.outputs.show(seen.outputs)
+        if seen.picture is None:
+            self.picture = None
+            self.portrait.clear()
+        else:
+            self._show_picture(seen.picture)
+
+    def _show_picture(self, picture: Portrait) -> None:
+        self.picture = picture
+        self.portrait.show(picture)
+        self.state.text = self._told_points()
+
+    def _told_points(self) -> str:
+        points = f"{self.picture.points:,} points" if self.picture is not None else "one coordinate: no portrait"
+        return f'<span style="color: #666">{points}</span>'
+
+    def _show_along(self, same: tuple[Any, ...], found: live.Along) -> None:
+        self.along = same
+        self.orbits.show(found)
+
+    def _show_known(self, asked: Asked, known: live.Known) -> None:
+        self.running.show(known)
+        self.spectrum.show(known)
+        words = f"<b>{escape(finding(known.row))}</b><br>"
+        words += f'<span style="color: #666">after {known.steps[-1]:,} steps'
+        if asked.cell is not None and self.place.df is not None:
+            row = self.place.df[self.place.df["cell_id"] == asked.cell].iloc[0]
+            words += f"; in the run, after {row['steps']:,}: {escape(finding(row))}"
+        self.words.text = f'<div style="font-size: 13px; line-height: 1.3">{words}</span></div>'
+
+    def _failed(self, said: str) -> None:
+        self.picture = None
+        self.portrait.clear()
+        self.state.text = ""
+        self.words.text = f'<span role="alert" style="color: {RED}">Cannot be shown: {escape(said)}</span>'
+
+
+def open_page(document: Document, place: Workplace) -> Page:
+    """A page for a new visitor, as the address that was opened says."""
+    context = document.session_context
+    arguments = context.request.arguments if context is not None and context.request is not None else {}
+    given = {name: values[-1].decode(errors="replace") for name, values in arguments.items() if values}
+    return Page(document, place, given)
+
+
+def warm(place: Workplace) -> None:
+    """Compile what the first click will need, before it comes."""
+    if place.df is None or place.df.empty:
+        asked = Asked("uniform", first_axes(get("uniform")), ("x1", "x2"))
+    else:
+        row = place.df.iloc[0]
+        system = get(str(row["system"]))
+        asked = Asked(
+            system.name, {axis.name: axis.kind(row[axis.name]) for axis in system.axes}, (), dtype=str(row["dtype"])
+        )
+    cell, axis = asked.network, swept_axis(get(asked.system))
+    names = coordinate_names(cell.map, len(cell.state))[:2]
+    seen = live.glance(cell, names)
+    for _ in live.exponents(cell, told=live.TOLD[:1]):
+        pass
+    live.along(cell, axis.name, *slider_ends(get(asked.system), axis, asked.axes[axis.name]))
+    for _ in live.portraits(cell, seen, points=(1,), devices=place.devices):
+        pass

@@ -1,0 +1,205 @@
+"""The figures of the page: each is made once, and shows what it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+from bokeh.models import (
+    ColumnDataSource,
+    FixedTicker,
+    LinearColorMapper,
+    LogTickFormatter,
+    NumeralTickFormatter,
+    Range1d,
+    Span,
+    Whisker,
+)
+from bokeh.plotting import figure
+from matplotlib.colors import to_hex
+
+from analysis import style, tones
+from analysis.explorer.live import Along, Known
+from attractor_jax.portrait import Portrait
+
+# Pictures with fewer pixels than this are of a cycle, whose points would be lost on a screen: each is shown larger.
+FEW = 600
+# Outputs of y(t), exponents whose means are drawn against time, bins of y in the orbit diagram.
+OUTPUTS, LINES, BINS = 160, 3, 150
+
+
+def _hexes(colours: Any) -> list[str]:
+    return [to_hex(colours(i / 255)) for i in range(256)]
+
+
+INFERNO = _hexes(matplotlib.colormaps["inferno"])
+PAPER = _hexes(matplotlib.colormaps["bone_r"])
+
+
+def shown(counts: np.ndarray) -> np.ndarray:
+    """Counts with the few pixels of a cycle made larger."""
+    if np.count_nonzero(counts) >= FEW:
+        return counts
+    wide = np.pad(counts, 2)
+    height, width = counts.shape
+    moved = [wide[i : i + height, j : j + width] for i in range(5) for j in range(5) if (i, j) not in _CORNERS]
+    return np.max(moved, axis=0)
+
+
+_CORNERS = {(0, 0), (0, 4), (4, 0), (4, 4)}
+
+
+def empty_plot(width: int, height: int, x: str, y: str, **more: Any) -> Any:
+    """An empty plot without tools: a page is no place to get lost in."""
+    plot = figure(width=width, height=height, tools="", toolbar_location=None, margin=(0, 4, 0, 0), **more)
+    plot.xaxis.axis_label, plot.yaxis.axis_label = x, y
+    plot.yaxis.axis_label_standoff = 2
+    plot.grid.visible = False
+    plot.outline_line_color = None
+    return plot
+
+
+class PortraitPanel:
+    """The density of two coordinates."""
+
+    def __init__(self, size: int) -> None:
+        self.plot = empty_plot(size, size, "x1", "x2", x_range=Range1d(-1, 1), y_range=Range1d(-1, 1))
+        self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        mapper = LinearColorMapper(palette=INFERNO, low=0, high=255)
+        self.plot.image(
+            image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper, level="image"
+        )
+        self.plot.background_fill_color = INFERNO[0]
+        self.plot.min_border_left = 58
+
+    def show(self, picture: Portrait) -> None:
+        left, right, bottom, top = picture.extent
+        tone = (tones.toned(shown(picture.counts)) * 255).round().astype(np.uint8)[::-1]
+        self.source.data = {"image": [tone], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
+        self.plot.x_range.update(start=left, end=right)
+        self.plot.y_range.update(start=bottom, end=top)
+        self.plot.xaxis.axis_label, self.plot.yaxis.axis_label = picture.coordinates
+
+    def clear(self) -> None:
+        self.source.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+
+
+class OutputPanel:
+    """y step by step."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.plot = empty_plot(width, height, "step", "output y")
+        self.source = ColumnDataSource({"step": [], "y": []})
+        self.plot.line("step", "y", source=self.source, color="#9db4c8", line_width=1)
+        self.plot.scatter("step", "y", source=self.source, color="#12305c", size=3)
+
+    def show(self, outputs: np.ndarray) -> None:
+        self.source.data = {"step": np.arange(len(outputs[:OUTPUTS])), "y": outputs[:OUTPUTS].astype(float)}
+
+
+class RunningPanel:
+    """Means of the largest exponents over ever more steps, and what was known of the first when it was told."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.plot = empty_plot(width, height, "steps measured", "λ (nats per step)", x_axis_type="log")
+        self.plot.xaxis.formatter = LogTickFormatter()
+        _zero(self.plot)
+        self.sources = [ColumnDataSource({"steps": [], "value": []}) for _ in range(LINES)]
+        colours = ["#a81f38", "#e0731d", "#3f78b5"]
+        for n, (source, colour) in enumerate(zip(self.sources, colours, strict=True), 1):
+            label = {"legend_label": f"λ{'₀₁₂₃'[n]}"}
+            self.plot.line("steps", "value", source=source, color=colour, line_width=1.4, **label)
+        self.errors = ColumnDataSource({"steps": [], "low": [], "high": [], "value": []})
+        self.plot.add_layout(_whisker("steps", self.errors))
+        self.plot.scatter("steps", "value", source=self.errors, color="#a81f38", size=4)
+        self.plot.legend.update(
+            orientation="horizontal", location="top_right", padding=2, spacing=6, glyph_width=14,
+            background_fill_alpha=0.7, border_line_color=None, label_height=12, glyph_height=12, label_text_font_size="11px",
+        )  # fmt: skip
+
+    def show(self, known: Known) -> None:
+        # Some hundred points draw the same line; the first blocks are close together on a logarithmic axis.
+        many = len(known.steps)
+        kept = np.unique(np.geomspace(1, many, min(many, 200)).round().astype(int)) - 1
+        for n, source in enumerate(self.sources):
+            there = n < known.running.shape[1]
+            value = known.running[kept, n] if there else np.array([])
+            fine = np.isfinite(value)
+            source.data = {"steps": known.steps[kept][: len(value)][fine], "value": value[fine]}
+        steps, value, error = known.errors[np.isfinite(known.errors).all(axis=1)].T
+        self.errors.data = {"steps": steps, "value": value, "low": value - error, "high": value + error}
+
+
+class SpectrumPanel:
+    """All exponents with their standard errors."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)")
+        self.plot.xaxis.formatter = NumeralTickFormatter(format="0")
+        _zero(self.plot)
+        self.source = ColumnDataSource({"i": [], "value": [], "low": [], "high": [], "colour": []})
+        self.plot.add_layout(_whisker("i", self.source))
+        self.plot.scatter(
+            "i", "value", source=self.source, color="colour", size=6, line_color="#333333", line_width=0.5
+        )
+
+    def show(self, known: Known) -> None:
+        value, error = (np.asarray(known.row[name], float) for name in ("exponents", "exponents_se"))
+        i = np.arange(1, len(value) + 1)
+        fine = np.isfinite(value)
+        i, value, error = i[fine], value[fine], np.nan_to_num(error[fine])
+        sure = np.where(np.abs(value) <= np.maximum(3 * error, 10 / known.steps[-1]), 0, np.sign(value)).astype(int)
+        colour = np.array(["#f7f7f5", "#a81f38", "#3f78b5"])[sure]
+        data = {"i": i, "value": value, "low": value - error, "high": value + error, "colour": colour}
+        self.source.data = data
+
+
+class AlongPanel:
+    """Outputs along an axis, a cursor at what is shown, and a mark where the origin loses stability."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.plot = empty_plot(width, height, "s", "output y", x_range=Range1d(0, 1), y_range=Range1d(-1, 1))
+        self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        mapper = LinearColorMapper(palette=PAPER, low=0, high=255)
+        self.plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
+        self.cursor = Span(location=0, dimension="height", line_color="#e0731d", line_width=2)
+        self.critical = Span(location=None, dimension="height", line_color="#555555", line_dash="dashed")
+        self.plot.add_layout(self.critical)
+        self.plot.add_layout(self.cursor)
+
+    def show(self, found: Along) -> None:
+        finite = np.isfinite(found.outputs)
+        y = np.where(finite, found.outputs, np.nan)
+        low, high = (float(np.nanmin(y)), float(np.nanmax(y))) if finite.any() else (-1.0, 1.0)
+        room = max(0.03 * (high - low), 1e-3)
+        low, high = low - room, high + room
+        half = float(np.diff(found.values[:2])[0]) / 2
+        column = np.broadcast_to(np.arange(len(found.values)), y.shape)[finite]
+        counts = np.histogram2d(
+            y[finite], column, bins=[BINS, len(found.values)], range=[[low, high], [-0.5, len(found.values) - 0.5]]
+        )[0]
+        depth = np.where(counts > 0, 0.22 + 0.78 * np.log1p(counts) / np.log1p(len(y) / 8), 0)
+        image = (np.clip(depth, 0, 1) * 255).round().astype(np.uint8)
+        left, right = float(found.values[0]) - half, float(found.values[-1]) + half
+        self.source.data = {"image": [image], "x": [left], "y": [low], "dw": [right - left], "dh": [high - low]}
+        self.plot.x_range.update(start=left, end=right)
+        self.plot.y_range.update(start=low, end=high)
+        self.plot.xaxis.axis_label = style.axis_label(found.axis)
+        self.critical.location = found.critical if np.isfinite(found.critical) else None
+
+
+def _zero(plot: Any) -> None:
+    plot.add_layout(Span(location=0, dimension="width", line_color="#888888", line_width=1))
+
+
+def _whisker(base: str, source: ColumnDataSource) -> Whisker:
+    bars = Whisker(base=base, upper="high", lower="low", source=source, line_color="#333333")
+    bars.upper_head.size = bars.lower_head.size = 5
+    return bars
+
+
+def ticked(axis: Any, labels: dict[int, str]) -> None:
+    """Ticks at these places and nowhere else."""
+    axis.ticker = FixedTicker(ticks=list(labels))
+    axis.major_label_overrides = dict(labels)
