@@ -66,7 +66,7 @@ def _run(arguments: Namespace) -> int:
     if find_spec("bokeh") is None:
         raise ArgumentProblem("the explorer needs bokeh: pip install -e '.[explore]'")
     table = None if arguments.run is None else read_table(arguments.run)
-    server, pool = make_server(table, str(arguments.run or ""), port)
+    server, pool = make_server(table, "/".join(arguments.run.parts[-2:]) if arguments.run else "", port)
     print(f"http://{HOST}:{server.port}/  (Ctrl-C ends it)", flush=True)
     try:
         server.io_loop.start()

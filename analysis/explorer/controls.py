@@ -23,7 +23,6 @@ BESIDE = InlineStyleSheet(
     :host(.bad) .bk-input {{ border-color: {RED}; box-shadow: 0 0 0 1px {RED}; }}
     """
 )
-NAMES = {"replicate": "start"}
 
 
 class Complaint:
@@ -52,7 +51,7 @@ class AxisControl:
         self.system, self.axis, self.changed = system, axis, changed
         self.value = value
         self.field = TextInput(
-            title=NAMES.get(axis.name, axis.name), value=_text(value), width=190, margin=(1, 8, 1, 4),
+            title=axis.name, value=_text(value), width=190, margin=(1, 8, 1, 4),
             stylesheets=[BESIDE], name=f"field_{axis.name}",
         )  # fmt: skip
         self.complaint = Complaint(width)

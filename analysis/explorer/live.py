@@ -33,16 +33,16 @@ from attractor_jax.systems import get
 TRANSIENT = 5000
 GLANCE = 40_000
 # Points of the finer pictures, and their width and height. What the eye takes for still is as wide as ALIKE.
-POINTS = (2e6, 1.6e7)
+POINTS = (1e6, 1e7)
 PIXELS = 480
 ALIKE = 1e-3
 
 # A measurement: blocks of so many steps, and after how many of them it is told. Errors are made from BLOCKS means.
 BLOCK_STEPS = 500
-TOLD = tuple(BLOCKS * many for many in (1, 2, 4, 6, 8, 12, 16, 24, 32))
+TOLD = tuple(BLOCKS * many for many in (1, 2, 4, 8, 16, 32))
 
 # Values of the axis of an orbit diagram, outputs shown at each, and steps thrown away before.
-VALUES, OUTPUTS, BEFORE = 320, 400, 1600
+VALUES, OUTPUTS, BEFORE = 400, 500, 1500
 
 
 class Superseded(Exception):

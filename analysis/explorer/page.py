@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from bokeh.document import Document
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Select
+from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Select, UIElement
 from bokeh.themes import Theme
 
 from analysis.cells import finding
@@ -30,7 +30,7 @@ from attractor_jax.portrait import Portrait, coordinate_names
 from attractor_jax.systems import REGISTRY, get
 from sweeps.arguments import ArgumentProblem
 
-PORTRAIT, BESIDE, HEIGHT = 436, 396, 160
+PORTRAIT, BESIDE, HEIGHT = 436, 396, 164
 THEME = Theme(
     json={
         "attrs": {
@@ -45,6 +45,7 @@ THEME = Theme(
 )  # fmt: skip
 COMPACT = InlineStyleSheet(css=".bk-input-group label { font-size: 12px; margin: 0 } .bk-input { font-size: 13px }")
 ADDRESS = "window.history.replaceState(null, '', '?' + cb_obj.text)"
+READY = "window.history.replaceState(null, '', '?' + address.text)"
 DOWNLOAD = """
 const {name, kind, base64} = JSON.parse(cb_obj.text)
 const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
@@ -94,6 +95,7 @@ class Page:
         self._restore(dict(given))
         document.theme = THEME
         document.title = "attractor_jax"
+        document.js_on_event("document_ready", CustomJS(args={"address": self.address}, code=READY))
         document.add_root(self.layout)
         document.on_session_destroyed(lambda _: self.stop())
 
@@ -113,7 +115,7 @@ class Page:
             ("experiment", self._keep_experiment),
             ("Python", self._keep_python),
         ):
-            button = Button(label=label, width=84, height=28, margin=(2, 4, 0, 4), name=f"save_{label}")
+            button = Button(label=label, width=104, height=28, margin=(2, 3, 0, 3), name=f"save_{label}")
             button.on_click(kept)
             keeping.append(button)
         fields: list[Any] = []
@@ -121,7 +123,7 @@ class Page:
             fields += control.elements(surprise if name == "seed" else None)
         if "seed" not in self.controls:
             fields.append(surprise)
-        save = Row(Div(text="save", width=58, margin=(8, 0, 0, 8)), *keeping)
+        save = Row(Div(text="save", width=60, margin=(8, 0, 0, 4)), *keeping)
         heading = f"<b>attractor_jax</b> {escape(self.place.run)}"
         self.note = Div(text="", width=WIDTH, visible=False, name="note")
         left: list[Any] = [Div(text=heading, width=WIDTH, margin=(2, 0, 0, 4)), self.note]
@@ -134,10 +136,10 @@ class Page:
             system.js_on_change("value", CustomJS(code="window.location.search = '?system=' + cb_obj.value"))
             left.append(system)
         self.portrait = PortraitPanel(PORTRAIT)
-        self.outputs = OutputPanel(BESIDE, HEIGHT - 20)
+        self.outputs = OutputPanel(BESIDE, HEIGHT - 28)
         self.running = RunningPanel(BESIDE, HEIGHT)
         self.spectrum = SpectrumPanel(BESIDE, HEIGHT)
-        self.orbits = AlongPanel(PORTRAIT + BESIDE, 212)
+        self.orbits = AlongPanel(PORTRAIT + BESIDE, 250)
         self.orbits.plot.on_event(Tap, self._tapped)
         self.orbits.plot.on_event(DoubleTap, self._tapped)
         self.across, self.up = (
@@ -146,7 +148,7 @@ class Page:
         )
         for select in (self.across, self.up):
             select.on_change("value", self._turned_portrait)
-        self.words = Div(text="", width=BESIDE - 8, height=56, margin=(0, 0, 0, 8), name="words")
+        self.words = Div(text="", width=BESIDE - 8, height=66, margin=(0, 0, 0, 8), name="words")
         self.state = Div(text="", width=200, margin=(16, 0, 0, 4), name="state")
         self.address = Div(text="", visible=False, name="address")
         self.address.js_on_change("text", CustomJS(code=ADDRESS))
@@ -156,6 +158,9 @@ class Page:
         told = Column(self.words, self.running.plot, self.spectrum.plot, self.outputs.plot)
         right = Column(Row(seen, told), self.orbits.plot, self.address, self.file)
         self.layout = Row(Column(*left, *fields, save, width=WIDTH + 10), right, margin=(4, 0, 0, 4))
+        for model in self.layout.references():
+            if isinstance(model, UIElement) and model.name:
+                model.html_id = model.name
 
     def _restore(self, given: dict[str, str]) -> None:
         """Show what an address says. What it says wrongly gets a red line, and all else is shown."""
@@ -351,12 +356,14 @@ class Page:
     def _show_known(self, asked: Asked, known: live.Known) -> None:
         self.running.show(known)
         self.spectrum.show(known)
-        words = f"<b>{escape(finding(known.row))}</b><br>"
-        words += f'<span style="color: #666">after {known.steps[-1]:,} steps'
+        told = f"after {known.steps[-1]:,} steps"
+        if not known.row["settled"] and known.row["regime"] != "diverged":
+            told += ", whose halves disagree: it was a transient, or still is one"
         if asked.cell is not None and self.place.df is not None:
             row = self.place.df[self.place.df["cell_id"] == asked.cell].iloc[0]
-            words += f"; in the run, after {row['steps']:,}: {escape(finding(row))}"
-        self.words.text = f'<div style="font-size: 13px; line-height: 1.3">{words}</span></div>'
+            told += f"; in the run: {str(row['regime']).replace('_', ' ')} after {row['steps']:,}"
+        words = f'<b>{escape(finding(known.row))}</b><br><span style="color: #555">{escape(told)}</span>'
+        self.words.text = f'<div style="font-size: 13px; line-height: 1.25">{words}</div>'
 
     def _failed(self, said: str) -> None:
         self.picture = None

@@ -9,6 +9,7 @@ import numpy as np
 from bokeh.models import (
     ColumnDataSource,
     FixedTicker,
+    Legend,
     LinearColorMapper,
     LogTickFormatter,
     NumeralTickFormatter,
@@ -20,7 +21,7 @@ from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
 from analysis import style, tones
-from analysis.explorer.live import Along, Known
+from analysis.explorer.live import BLOCK_STEPS, TOLD, Along, Known
 from attractor_jax.portrait import Portrait
 
 # Pictures with fewer pixels than this are of a cycle, whose points would be lost on a screen: each is shown larger.
@@ -64,7 +65,7 @@ class PortraitPanel:
     """The density of two coordinates."""
 
     def __init__(self, size: int) -> None:
-        self.plot = empty_plot(size, size, "x1", "x2", x_range=Range1d(-1, 1), y_range=Range1d(-1, 1))
+        self.plot = empty_plot(size, size, "x1", "x2", x_range=Range1d(-1, 1), y_range=Range1d(-1, 1), name="portrait")
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         mapper = LinearColorMapper(palette=INFERNO, low=0, high=255)
         self.plot.image(
@@ -89,53 +90,72 @@ class OutputPanel:
     """y step by step."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(width, height, "step", "output y")
+        self.plot = empty_plot(
+            width, height, "step", "output y", x_range=Range1d(-2, OUTPUTS + 1), y_range=Range1d(-1, 1)
+        )
         self.source = ColumnDataSource({"step": [], "y": []})
         self.plot.line("step", "y", source=self.source, color="#9db4c8", line_width=1)
         self.plot.scatter("step", "y", source=self.source, color="#12305c", size=3)
 
     def show(self, outputs: np.ndarray) -> None:
-        self.source.data = {"step": np.arange(len(outputs[:OUTPUTS])), "y": outputs[:OUTPUTS].astype(float)}
+        y = outputs[:OUTPUTS].astype(float)
+        self.source.data = {"step": np.arange(len(y)), "y": y}
+        _fit(self.plot.y_range, y)
 
 
 class RunningPanel:
     """Means of the largest exponents over ever more steps, and what was known of the first when it was told."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(width, height, "steps measured", "λ (nats per step)", x_axis_type="log")
+        ends = Range1d(0.8 * BLOCK_STEPS, 1.2 * BLOCK_STEPS * TOLD[-1])
+        self.plot = empty_plot(
+            width,
+            height,
+            "steps measured",
+            "λ (nats per step)",
+            x_axis_type="log",
+            x_range=ends,
+            y_range=Range1d(-1, 1),
+        )
         self.plot.xaxis.formatter = LogTickFormatter()
         _zero(self.plot)
         self.sources = [ColumnDataSource({"steps": [], "value": []}) for _ in range(LINES)]
         colours = ["#a81f38", "#e0731d", "#3f78b5"]
-        for n, (source, colour) in enumerate(zip(self.sources, colours, strict=True), 1):
-            label = {"legend_label": f"λ{'₀₁₂₃'[n]}"}
-            self.plot.line("steps", "value", source=source, color=colour, line_width=1.4, **label)
+        lines = [
+            (f"λ{index}", [self.plot.line("steps", "value", source=source, color=colour, line_width=1.5)])
+            for index, source, colour in zip("₁₂₃", self.sources, colours, strict=True)
+        ]
         self.errors = ColumnDataSource({"steps": [], "low": [], "high": [], "value": []})
         self.plot.add_layout(_whisker("steps", self.errors))
         self.plot.scatter("steps", "value", source=self.errors, color="#a81f38", size=4)
-        self.plot.legend.update(
-            orientation="horizontal", location="top_right", padding=2, spacing=6, glyph_width=14,
-            background_fill_alpha=0.7, border_line_color=None, label_height=12, glyph_height=12, label_text_font_size="11px",
+        legend = Legend(
+            items=lines, orientation="horizontal", padding=0, margin=0, spacing=10, glyph_width=16, glyph_height=12,
+            label_height=12, label_text_font_size="11px", border_line_color=None,
         )  # fmt: skip
+        self.plot.add_layout(legend, "above")
 
     def show(self, known: Known) -> None:
         # Some hundred points draw the same line; the first blocks are close together on a logarithmic axis.
         many = len(known.steps)
         kept = np.unique(np.geomspace(1, many, min(many, 200)).round().astype(int)) - 1
+        drawn: list[np.ndarray] = []
         for n, source in enumerate(self.sources):
             there = n < known.running.shape[1]
             value = known.running[kept, n] if there else np.array([])
             fine = np.isfinite(value)
             source.data = {"steps": known.steps[kept][: len(value)][fine], "value": value[fine]}
+            drawn.append(value[fine])
         steps, value, error = known.errors[np.isfinite(known.errors).all(axis=1)].T
         self.errors.data = {"steps": steps, "value": value, "low": value - error, "high": value + error}
+        _fit(self.plot.y_range, np.concatenate([*drawn, value - error, value + error, [0.0]]))
 
 
 class SpectrumPanel:
     """All exponents with their standard errors."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)")
+        ranges = {"x_range": Range1d(0, 1), "y_range": Range1d(-1, 1)}
+        self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)", **ranges)
         self.plot.xaxis.formatter = NumeralTickFormatter(format="0")
         _zero(self.plot)
         self.source = ColumnDataSource({"i": [], "value": [], "low": [], "high": [], "colour": []})
@@ -147,19 +167,23 @@ class SpectrumPanel:
     def show(self, known: Known) -> None:
         value, error = (np.asarray(known.row[name], float) for name in ("exponents", "exponents_se"))
         i = np.arange(1, len(value) + 1)
+        self.plot.x_range.update(start=0.5, end=len(value) + 0.5)
         fine = np.isfinite(value)
         i, value, error = i[fine], value[fine], np.nan_to_num(error[fine])
         sure = np.where(np.abs(value) <= np.maximum(3 * error, 10 / known.steps[-1]), 0, np.sign(value)).astype(int)
         colour = np.array(["#f7f7f5", "#a81f38", "#3f78b5"])[sure]
         data = {"i": i, "value": value, "low": value - error, "high": value + error, "colour": colour}
         self.source.data = data
+        _fit(self.plot.y_range, np.concatenate([value - error, value + error, [0.0]]))
 
 
 class AlongPanel:
     """Outputs along an axis, a cursor at what is shown, and a mark where the origin loses stability."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(width, height, "s", "output y", x_range=Range1d(0, 1), y_range=Range1d(-1, 1))
+        self.plot = empty_plot(
+            width, height, "s", "output y", x_range=Range1d(0, 1), y_range=Range1d(-1, 1), name="along"
+        )
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         mapper = LinearColorMapper(palette=PAPER, low=0, high=255)
         self.plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
@@ -187,6 +211,13 @@ class AlongPanel:
         self.plot.y_range.update(start=low, end=high)
         self.plot.xaxis.axis_label = style.axis_label(found.axis)
         self.critical.location = found.critical if np.isfinite(found.critical) else None
+
+
+def _fit(range_: Range1d, values: np.ndarray) -> None:
+    """A range that has all these values, with a little room."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (-1.0, 1.0)
+    room = max(0.07 * (high - low), 1e-6)
+    range_.update(start=low - room, end=high + room)
 
 
 def _zero(plot: Any) -> None:

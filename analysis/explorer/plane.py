@@ -148,4 +148,7 @@ class Plane:
 def labels(values: np.ndarray, most: int = 8) -> dict[int, str]:
     """A few columns (or rows) of the image with what stands there, for the ticks of an axis."""
     every = -(-len(values) // most)
-    return {index: style.number(values[index]) for index in range(0, len(values), every)}
+    return {
+        index: f"{values[index]:.2g}" if values.dtype.kind == "f" else str(values[index])
+        for index in range(0, len(values), every)
+    }

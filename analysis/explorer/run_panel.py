@@ -43,7 +43,7 @@ class RunPanel:
         self.measure = Select(title="colour", options=list(MEASURES.items()), value="regime", width=178, name="measure")
         for select in (self.x, self.y, self.measure):
             select.on_change("value", self._turn)
-        self.plot = empty_plot(WIDTH, 232, "", "", x_range=Range1d(0, 1), y_range=Range1d(0, 1), name="diagram")
+        self.plot = empty_plot(WIDTH, 262, "", "", x_range=Range1d(0, 1), y_range=Range1d(0, 1), name="diagram")
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self.plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source)
         self.mark = ColumnDataSource({"x": [], "y": []})
@@ -63,7 +63,7 @@ class RunPanel:
         columns += [TableColumn(field="regime", title="regime", width=88)]
         columns += [TableColumn(field="lambda_1", title="λ₁ (nats per step)", width=130)]
         self.table = DataTable(
-            source=self.rows, columns=columns, index_position=None, width=WIDTH, height=112, row_height=21,
+            source=self.rows, columns=columns, index_position=None, width=WIDTH, height=134, row_height=21,
             autosize_mode="none", fit_columns=True, sortable=False, reorderable=False, margin=(0, 0, 0, 4), name="list",
         )  # fmt: skip
         self.rows.selected.on_change("indices", self._picked)
