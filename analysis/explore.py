@@ -8,6 +8,7 @@ the same network again. Without RUN there is no diagram, and every network can b
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import warnings
@@ -124,6 +125,8 @@ def make_server(table: pd.DataFrame | None, run: str, port: int) -> tuple[Server
 
     from analysis.explorer.page import Workplace, open_page, warm
 
+    # A page that is closed while a picture is on its way is nothing to report.
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
     settings.resources = "server"  # whatever the environment says: nothing comes from another machine
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="look")
     place = Workplace(table, run, pool, devices)

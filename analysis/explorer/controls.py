@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from bokeh.models import Div, InlineStyleSheet, Row, Slider, TextInput, UIElement
+from bokeh.models import Div, Row, Slider, TextInput, UIElement
 
 from analysis.explorer.asked import read_axis, slider_ends
 from attractor_jax.systems import Axis, System
@@ -13,16 +13,14 @@ from sweeps.arguments import ArgumentProblem
 
 RED = "#b00020"
 # The name of a field stands before it, not above: five of them fit under a diagram.
-BESIDE = InlineStyleSheet(
-    css=f"""
-    .bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
-    .bk-input-group label {{ min-width: 58px; margin: 0; }}
-    .bk-input-group label, .bk-input {{ font-size: 13px; }}
-    .bk-input {{ height: 26px; padding: 2px 6px; }}
-    .bk-input:focus-visible {{ outline: 2px solid #3f78b5; }}
-    :host(.bad) .bk-input {{ border-color: {RED}; box-shadow: 0 0 0 1px {RED}; }}
-    """
-)
+BESIDE = f"""
+.bk-input-group {{ flex-direction: row; align-items: center; gap: 6px; }}
+.bk-input-group label {{ min-width: 58px; margin: 0; }}
+.bk-input-group label, .bk-input {{ font-size: 13px; }}
+.bk-input {{ height: 26px; padding: 2px 6px; }}
+.bk-input:focus-visible {{ outline: 2px solid #3f78b5; }}
+:host(.bad) .bk-input {{ border-color: {RED}; box-shadow: 0 0 0 1px {RED}; }}
+"""
 
 
 class Complaint:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from bokeh.document import Document
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Select, UIElement
+from bokeh.models import Button, Column, CustomJS, Div, Row, Select, UIElement
 from bokeh.themes import Theme
 
 from analysis.cells import finding
@@ -43,10 +43,11 @@ THEME = Theme(
         }
     }
 )  # fmt: skip
-COMPACT = InlineStyleSheet(css=".bk-input-group label { font-size: 12px; margin: 0 } .bk-input { font-size: 13px }")
+COMPACT = ".bk-input-group label { font-size: 12px; margin: 0 } .bk-input { font-size: 13px }"
 ADDRESS = "window.history.replaceState(null, '', '?' + cb_obj.text)"
 READY = "window.history.replaceState(null, '', '?' + address.text)"
 DOWNLOAD = """
+if (!cb_obj.text) return
 const {name, kind, base64} = JSON.parse(cb_obj.text)
 const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
 const link = document.createElement("a")
@@ -197,7 +198,9 @@ class Page:
         for name, control in self.controls.items():
             control.set(asked.axes[name])
         for select, name in zip((self.across, self.up), asked.coordinates, strict=False):
+            select.remove_on_change("value", self._turned_portrait)  # the first of two is no choice of a person
             select.update(options=names, value=name)
+            select.on_change("value", self._turned_portrait)
         if self.run is not None:
             self.run.follow(asked)
         self._changed()

@@ -35,7 +35,10 @@ class RunPanel:
     """
 
     def __init__(self, df: pd.DataFrame, chosen: Callable[[pd.Series], None], turned: Callable[[], None]) -> None:
-        self.df, self.chosen, self.turned = df, chosen, turned
+        # Manifests travel with a table, and pandas copies them at every selection.
+        self.df = df.copy(deep=False)
+        self.df.attrs = {"axes": table_axes(df)} if len(df) else {}
+        self.chosen, self.turned = chosen, turned
         across, up = choices(df) if len(df) else ([""], [""])
         x, y = usual_axes(df) if len(df) else ("", "")
         self.x = Select(title="across", options=across, value=x, width=110, name="x")
