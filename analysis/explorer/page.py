@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -30,6 +31,8 @@ from attractor_jax.portrait import Portrait, coordinate_names
 from attractor_jax.systems import REGISTRY, get
 from sweeps.arguments import ArgumentProblem
 
+# Seconds that a new shape must be looked at before anything but its first picture is compiled.
+PASSING = 0.5
 PORTRAIT, BESIDE, HEIGHT = 436, 396, 164
 THEME = Theme(
     json={
@@ -67,12 +70,14 @@ class Workplace:
         run: its name, for the heading.
         pool: where computing is done.
         devices: that count portraits.
+        compiled: shapes of networks whose programs there are.
     """
 
     df: pd.DataFrame | None
     run: str
     pool: Executor
     devices: Sequence[Any]
+    compiled: set[Any] = field(default_factory=set)
 
 
 class Page:
@@ -299,17 +304,30 @@ class Page:
 
     def _look(self, asked: Asked, wanted: Callable[[], bool]) -> None:
         cell = asked.network
-        self.place.pool.submit(self._guarded, wanted, lambda: self._measure(asked, wanted))
         seen = live.glance(cell, asked.coordinates)
         self._tell(wanted, lambda: self._show_first(seen))
+        shape = (
+            asked.system,
+            asked.dtype,
+            asked.coordinates,
+            cell.state.shape,
+            getattr(cell.map, "gains", cell.state).shape,
+        )
+        if shape not in self.place.compiled:
+            # What follows compiles for seconds, and cannot be stopped: not for a shape that is only passed through.
+            time.sleep(PASSING)
+        self.place.pool.submit(self._guarded, wanted, lambda: self._measure(asked, wanted))
         axis = swept_axis(self.system)
         low, high = slider_ends(self.system, axis, asked.axes[axis.name])
         same = (asked.system, asked.dtype, low, high, *((k, v) for k, v in asked.axes.items() if k != axis.name))
         if same != self.along and wanted():
             found = live.along(cell, axis.name, low, high)
             self._tell(wanted, lambda: self._show_along(same, found))
+        if not wanted():
+            return
         for picture in live.portraits(cell, seen, wanted, devices=self.place.devices):
             self._tell(wanted, lambda picture=picture: self._show_picture(picture))
+            self.place.compiled.add(shape)
         self._tell(wanted, lambda: setattr(self.state, "text", self._told_points()))
 
     def _measure(self, asked: Asked, wanted: Callable[[], bool]) -> None:

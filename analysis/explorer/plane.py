@@ -18,10 +18,10 @@ from attractor_jax.regimes import REGIMES
 
 POOLED = "(all together)"
 MEASURES = {
-    "regime": "most frequent regime",
-    "chaotic": "share of chaotic cells",
-    "lambda_1": "median λ₁ (nats per step)",
-    "kaplan_yorke": "median Kaplan–Yorke dimension",
+    "regime": "regime of most cells",
+    "chaotic": "share of chaos",
+    "lambda_1": "median λ₁ (nats/step)",
+    "kaplan_yorke": "median dimension",
 }
 
 

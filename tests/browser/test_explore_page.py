@@ -182,7 +182,7 @@ def test_the_page_follows_its_controls(visit: Visit) -> None:
     page.wait_for_function(f"!window.location.search.includes('seed={before}&')", timeout=20_000)
     page.locator("#across select").select_option("y")
     page.wait_for_function("window.location.search.includes('across=y&')")
-    page.locator("#measure select").select_option(label="share of chaotic cells")
+    page.locator("#measure select").select_option(label="share of chaos")
     page.wait_for_function("window.location.search.includes('measure=chaotic')")
 
 
