@@ -120,6 +120,7 @@ def make_server(table: pd.DataFrame | None, run: str, port: int) -> tuple[Server
     from attractor_jax import backend
 
     devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+    from bokeh.document import Document
     from bokeh.server.server import Server
     from bokeh.settings import settings
 
@@ -132,9 +133,11 @@ def make_server(table: pd.DataFrame | None, run: str, port: int) -> tuple[Server
     place = Workplace(table, run, pool, devices)
     pool.submit(warm, place)
     hosts = [f"{name}:{port}" for name in (HOST, "localhost")]
-    server = Server(
-        {"/": lambda document: open_page(document, place)}, port=port, address=HOST, allow_websocket_origin=hosts
-    )
+
+    def visited(document: Document) -> None:
+        open_page(document, place)
+
+    server = Server({"/": visited}, port=port, address=HOST, allow_websocket_origin=hosts)
     server.start()
     return server, pool
 

@@ -125,9 +125,9 @@ def read_choice(name: str, text: str, there: Sequence[str]) -> str:
 
 def slider_ends(system: System, axis: Axis, value: float) -> tuple[float, float]:
     """Where the slider of an axis begins and ends: at the usual range, or farther out, so that it has the value."""
-    usual = RANGES.get(system.name, ("",))
-    if axis.name == usual[0] and axis.name not in SLIDERS:
-        low, high = usual[1:]
+    name, *usual = RANGES.get(system.name, ("", 0.0, 0.0))
+    if axis.name == name and axis.name not in SLIDERS:
+        low, high = usual
     else:
         default = axis.default or 0.0
         reach = 2 * max(abs(default), 1.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from bokeh.models import Div, Row, Slider, TextInput, UIElement
+from bokeh.layouts import row
+from bokeh.models import Div, Slider, TextInput, UIElement
 
 from analysis.explorer.asked import read_axis, slider_ends
 from attractor_jax.systems import Axis, System
@@ -68,7 +69,7 @@ class AxisControl:
     def elements(self, beside: UIElement | None = None) -> list[UIElement]:
         """A row, and the red line under it."""
         second = self.slider or beside
-        return [Row(self.field, second) if second else Row(self.field), self.complaint.line]
+        return [row(self.field, second) if second else row(self.field), self.complaint.line]
 
     def set(self, value: float) -> None:
         """Show this number, and nothing wrong."""

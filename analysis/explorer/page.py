@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from bokeh.document import Document
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import Button, Column, CustomJS, Div, Row, Select, UIElement
+from bokeh.layouts import column, row
+from bokeh.models import Button, CustomJS, Div, Select, UIElement
 from bokeh.themes import Theme
 
 from analysis.cells import finding
@@ -129,7 +130,7 @@ class Page:
             fields += control.elements(surprise if name == "seed" else None)
         if "seed" not in self.controls:
             fields.append(surprise)
-        save = Row(Div(text="save", width=60, margin=(8, 0, 0, 4)), *keeping)
+        save = row(Div(text="save", width=60, margin=(8, 0, 0, 4)), *keeping)
         heading = f"<b>attractor_jax</b> {escape(self.place.run)}"
         self.note = Div(text="", width=WIDTH, visible=False, name="note")
         left: list[Any] = [Div(text=heading, width=WIDTH, margin=(2, 0, 0, 4)), self.note]
@@ -160,10 +161,10 @@ class Page:
         self.address.js_on_change("text", CustomJS(code=ADDRESS))
         self.file = Div(text="", visible=False, name="file")
         self.file.js_on_change("text", CustomJS(code=DOWNLOAD))
-        seen = Column(Row(self.across, self.up, self.state), self.portrait.plot)
-        told = Column(self.words, self.running.plot, self.spectrum.plot, self.outputs.plot)
-        right = Column(Row(seen, told), self.orbits.plot, self.address, self.file)
-        self.layout = Row(Column(*left, *fields, save, width=WIDTH + 10), right, margin=(4, 0, 0, 4))
+        seen = column(row(self.across, self.up, self.state), self.portrait.plot)
+        told = column(self.words, self.running.plot, self.spectrum.plot, self.outputs.plot)
+        right = column(row(seen, told), self.orbits.plot, self.address, self.file)
+        self.layout = row(column(*left, *fields, save, width=WIDTH + 10), right, margin=(4, 0, 0, 4))
         for model in self.layout.references():
             if isinstance(model, UIElement) and model.name:
                 model.html_id = model.name
@@ -340,7 +341,7 @@ class Page:
         """A seed, and a value of the swept axis, where the orbit is neither still nor a short cycle."""
         axis, rng = swept_axis(self.system), np.random.default_rng()
         low, high = slider_ends(self.system, axis, self.asked.axes[axis.name])
-        axes = dict(asked.axes)
+        axes, rich = dict(asked.axes), np.array([])
         for _ in range(20):
             if "seed" in axes:
                 axes["seed"] = int(rng.integers(0, 2**32))
@@ -395,8 +396,8 @@ class Page:
 
 def open_page(document: Document, place: Workplace) -> Page:
     """A page for a new visitor, as the address that was opened says."""
-    context = document.session_context
-    arguments = context.request.arguments if context is not None and context.request is not None else {}
+    request: Any = getattr(document.session_context, "request", None)
+    arguments = request.arguments if request is not None else {}
     given = {name: values[-1].decode(errors="replace") for name, values in arguments.items() if values}
     return Page(document, place, given)
 

@@ -15,6 +15,7 @@ from bokeh.models import (
     NumeralTickFormatter,
     Range1d,
     Span,
+    TeeHead,
     Whisker,
 )
 from bokeh.plotting import figure
@@ -53,7 +54,8 @@ _CORNERS = {(0, 0), (0, 4), (4, 0), (4, 4)}
 
 def empty_plot(width: int, height: int, x: str, y: str, **more: Any) -> Any:
     """An empty plot without tools: a page is no place to get lost in."""
-    plot = figure(width=width, height=height, tools="", toolbar_location=None, margin=(0, 4, 0, 0), **more)
+    ranges: dict[str, Any] = {"x_range": Range1d(start=-1, end=1), "y_range": Range1d(start=-1, end=1)} | more
+    plot = figure(width=width, height=height, tools="", toolbar_location=None, margin=(0, 4, 0, 0), **ranges)
     plot.xaxis.axis_label, plot.yaxis.axis_label = x, y
     plot.yaxis.axis_label_standoff = 2
     plot.grid.visible = False
@@ -65,7 +67,7 @@ class PortraitPanel:
     """The density of two coordinates."""
 
     def __init__(self, size: int) -> None:
-        self.plot = empty_plot(size, size, "x1", "x2", x_range=Range1d(-1, 1), y_range=Range1d(-1, 1), name="portrait")
+        self.plot = empty_plot(size, size, "x1", "x2", name="portrait")
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         mapper = LinearColorMapper(palette=INFERNO, low=0, high=255)
         self.plot.image(
@@ -90,9 +92,7 @@ class OutputPanel:
     """y step by step."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(
-            width, height, "step", "output y", x_range=Range1d(-2, OUTPUTS + 1), y_range=Range1d(-1, 1)
-        )
+        self.plot = empty_plot(width, height, "step", "output y", x_range=Range1d(start=-2, end=OUTPUTS + 1))
         self.source = ColumnDataSource({"step": [], "y": []})
         self.plot.line("step", "y", source=self.source, color="#9db4c8", line_width=1)
         self.plot.scatter("step", "y", source=self.source, color="#12305c", size=3)
@@ -107,7 +107,7 @@ class RunningPanel:
     """Means of the largest exponents over ever more steps, and what was known of the first when it was told."""
 
     def __init__(self, width: int, height: int) -> None:
-        ends = Range1d(0.8 * BLOCK_STEPS, 1.2 * BLOCK_STEPS * TOLD[-1])
+        ends = Range1d(start=0.8 * BLOCK_STEPS, end=1.2 * BLOCK_STEPS * TOLD[-1])
         self.plot = empty_plot(
             width,
             height,
@@ -115,7 +115,6 @@ class RunningPanel:
             "λ (nats per step)",
             x_axis_type="log",
             x_range=ends,
-            y_range=Range1d(-1, 1),
         )
         self.plot.xaxis.formatter = LogTickFormatter()
         _zero(self.plot)
@@ -129,7 +128,7 @@ class RunningPanel:
         self.plot.add_layout(_whisker("steps", self.errors))
         self.plot.scatter("steps", "value", source=self.errors, color="#a81f38", size=4)
         legend = Legend(
-            items=lines, orientation="horizontal", padding=0, margin=0, spacing=10, glyph_width=16, glyph_height=12,
+            items=lines, orientation="horizontal", margin=0, spacing=10, glyph_width=16, glyph_height=12,
             label_height=12, label_text_font_size="11px", border_line_color=None,
         )  # fmt: skip
         self.plot.add_layout(legend, "above")
@@ -154,8 +153,7 @@ class SpectrumPanel:
     """All exponents with their standard errors."""
 
     def __init__(self, width: int, height: int) -> None:
-        ranges = {"x_range": Range1d(0, 1), "y_range": Range1d(-1, 1)}
-        self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)", **ranges)
+        self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)")
         self.plot.xaxis.formatter = NumeralTickFormatter(format="0")
         _zero(self.plot)
         self.source = ColumnDataSource({"i": [], "value": [], "low": [], "high": [], "colour": []})
@@ -181,9 +179,7 @@ class AlongPanel:
     """Outputs along an axis, a cursor at what is shown, and a mark where the origin loses stability."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.plot = empty_plot(
-            width, height, "s", "output y", x_range=Range1d(0, 1), y_range=Range1d(-1, 1), name="along"
-        )
+        self.plot = empty_plot(width, height, "s", "output y", name="along")
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         mapper = LinearColorMapper(palette=PAPER, low=0, high=255)
         self.plot.image(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source, color_mapper=mapper)
@@ -225,9 +221,15 @@ def _zero(plot: Any) -> None:
 
 
 def _whisker(base: str, source: ColumnDataSource) -> Whisker:
-    bars = Whisker(base=base, upper="high", lower="low", source=source, line_color="#333333")
-    bars.upper_head.size = bars.lower_head.size = 5
-    return bars
+    return Whisker(
+        base=base,
+        upper="high",
+        lower="low",
+        source=source,
+        line_color="#333333",
+        upper_head=TeeHead(size=5),
+        lower_head=TeeHead(size=5),
+    )
 
 
 def ticked(axis: Any, labels: dict[int, str]) -> None:

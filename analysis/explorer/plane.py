@@ -25,9 +25,11 @@ MEASURES = {
 }
 
 
-def choices(df: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """What may lie along the bottom of the diagram, and what may lie up."""
-    axes = varied_axes(df) or table_axes(df)[-1:]
+def choices(df: pd.DataFrame) -> tuple[list[str | None], list[str | None]]:
+    """What may lie along the bottom of the diagram, and what may lie up; nothing where the table is empty."""
+    if df.empty:
+        return [""], [""]
+    axes: list[str | None] = [*(varied_axes(df) or table_axes(df)[-1:])]
     return axes, [*axes, POOLED]
 
 
@@ -120,7 +122,7 @@ class Plane:
 
     def place(self, row: pd.Series) -> tuple[int, int]:
         """Column and row of the image in which a cell lies."""
-        at = self.gathered.loc[row.name]
+        at = self.gathered[self.gathered["cell_id"] == row["cell_id"]].iloc[0]
         return int(np.searchsorted(self.across, at[self.x])), int(np.searchsorted(self.up, at[self.y]))
 
     def named(self, cells: pd.DataFrame) -> str:

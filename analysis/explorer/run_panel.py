@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bokeh import layouts
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import Column, ColumnDataSource, DataTable, Div, Range1d, Row, Select, TableColumn, TextInput
+from bokeh.models import ColumnDataSource, DataTable, Div, Select, TableColumn, TextInput
 
 from analysis.cells import with_error
 from analysis.explorer.asked import Asked, read_choice
@@ -39,14 +40,14 @@ class RunPanel:
         self.df = df.copy(deep=False)
         self.df.attrs = {"axes": table_axes(df)} if len(df) else {}
         self.chosen, self.turned = chosen, turned
-        across, up = choices(df) if len(df) else ([""], [""])
+        across, up = choices(df)
         x, y = usual_axes(df) if len(df) else ("", "")
         self.x = Select(title="across", options=across, value=x, width=110, name="x")
         self.y = Select(title="up", options=up, value=y, width=110, name="y")
         self.measure = Select(title="colour", options=list(MEASURES.items()), value="regime", width=178, name="measure")
         for select in (self.x, self.y, self.measure):
             select.on_change("value", self._turn)
-        self.plot = empty_plot(WIDTH, 262, "", "", x_range=Range1d(0, 1), y_range=Range1d(0, 1), name="diagram")
+        self.plot = empty_plot(WIDTH, 262, "", "", name="diagram")
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self.plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source)
         self.mark = ColumnDataSource({"x": [], "y": []})
@@ -77,9 +78,9 @@ class RunPanel:
         self.field.on_change("value", self._typed)
         self.complaint = Complaint(WIDTH)
         self.cells = df.iloc[:0]
-        self.layout = Column(
-            Row(self.x, self.y, self.measure), self.plot, self.legend, self.heading, self.table,
-            Row(self.field), self.complaint.line,
+        self.layout = layouts.column(
+            layouts.row(self.x, self.y, self.measure), self.plot, self.legend, self.heading, self.table,
+            layouts.row(self.field), self.complaint.line,
         )  # fmt: skip
         self._draw()
 
@@ -92,7 +93,7 @@ class RunPanel:
         """Choose what an address says; what it says that there is not, in words."""
         problems = []
         for name, select in (("x", self.x), ("y", self.y), ("measure", self.measure)):
-            there = [option if isinstance(option, str) else option[0] for option in select.options]
+            there = [str(option[0] if isinstance(option, tuple) else option) for option in select.options]
             if name in given:
                 try:
                     select.value = read_choice(name, given[name], there)
