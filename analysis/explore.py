@@ -124,7 +124,8 @@ def make_server(table: pd.DataFrame | None, run: str, port: int) -> tuple[Server
     from bokeh.server.server import Server
     from bokeh.settings import settings
 
-    from analysis.explorer.page import Workplace, open_page, warm
+    from analysis.explorer.page import open_page
+    from analysis.explorer.workplace import Workplace, warm
 
     # A page that is closed while a picture is on its way is nothing to report.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)

@@ -24,9 +24,10 @@ from test_figures import failed, run
 from analysis import explore
 from analysis.explorer import keep, live
 from analysis.explorer.asked import Asked, first_axes, read_axes, read_axis, slider_ends, swept_axis
-from analysis.explorer.page import Page, Workplace
+from analysis.explorer.page import Page
 from analysis.explorer.panels import shown
 from analysis.explorer.plane import MEASURES, POOLED, Plane, usual_axes
+from analysis.explorer.workplace import Workplace
 from attractor_jax.lyapunov import lyapunov_exponents
 from attractor_jax.regimes import REGIMES, classify
 from attractor_jax.systems import get
@@ -267,6 +268,14 @@ def test_bad_numbers_leave_the_page_as_it_is() -> None:
     assert seen.run is not None
     seen.run.field.value = "four"
     assert seen.run.complaint.line.visible
+
+
+def test_a_bad_cell_in_an_address_stays_in_sight() -> None:
+    seen, _ = page(table(), cell="54")
+    assert seen.run is not None and seen.run.complaint.line.visible
+    assert (seen.run.field.value, seen.asked.cell, seen.asked.axes["seed"]) == ("54", None, 70)
+    seen.run.field.value = "53"
+    assert not seen.run.complaint.line.visible and seen.asked.cell == 53
 
 
 def test_what_fails_is_said() -> None:

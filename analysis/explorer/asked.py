@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.cells import Cell
 from analysis.orbit_request import RANGES
-from analysis.style import number
+from analysis.style import AXIS_LABELS, number
 from attractor_jax.systems import Axis, System
 from sweeps.arguments import ArgumentProblem
 
@@ -138,6 +138,11 @@ def slider_ends(system: System, axis: Axis, value: float) -> tuple[float, float]
 def swept_axis(system: System) -> Axis:
     """The axis along which the orbit diagram runs."""
     return system.axis(RANGES.get(system.name, (system.axes[-1].name,))[0])
+
+
+def axis_label(axis: Axis) -> str:
+    """What stands along an axis: its meaning and its letter."""
+    return AXIS_LABELS.get(axis.name, f"{axis.meaning} {axis.name}")
 
 
 def named(axes: Mapping[str, float]) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -20,14 +19,24 @@ from bokeh.document import Document
 from bokeh.events import DoubleTap, Tap
 from bokeh.layouts import column, row
 from bokeh.models import Button, CustomJS, Div, Select, UIElement
-from bokeh.themes import Theme
 
 from analysis.cells import finding
 from analysis.explorer import keep, live
-from analysis.explorer.asked import Asked, first_axes, named, read_axes, read_choice, slider_ends, swept_axis
+from analysis.explorer.appearance import ADDRESS, COMPACT, DOWNLOAD, QUIET, READY, THEME
+from analysis.explorer.asked import (
+    Asked,
+    axis_label,
+    first_axes,
+    named,
+    read_axes,
+    read_choice,
+    slider_ends,
+    swept_axis,
+)
 from analysis.explorer.controls import RED, AxisControl
 from analysis.explorer.panels import AlongPanel, OutputPanel, PortraitPanel, RunningPanel, SpectrumPanel, shown
 from analysis.explorer.run_panel import WIDTH, RunPanel
+from analysis.explorer.workplace import Workplace
 from attractor_jax.portrait import Portrait, coordinate_names
 from attractor_jax.systems import REGISTRY, get
 from sweeps.arguments import ArgumentProblem
@@ -35,50 +44,8 @@ from sweeps.arguments import ArgumentProblem
 # Seconds that a new shape must be looked at before anything but its first picture is compiled.
 PASSING = 0.5
 PORTRAIT, BESIDE, HEIGHT = 436, 396, 164
-THEME = Theme(
-    json={
-        "attrs": {
-            "Axis": {
-                "axis_label_text_font_style": "normal", "axis_label_text_font_size": "12px",
-                "major_label_text_font_size": "11px", "axis_line_color": "#777777", "major_tick_line_color": "#777777",
-                "minor_tick_line_color": None, "axis_label_text_color": "#1a1a1a",
-            },
-            "Title": {"text_font_size": "12px", "text_font_style": "normal"},
-        }
-    }
-)  # fmt: skip
-COMPACT = ".bk-input-group label { font-size: 12px; margin: 0 } .bk-input { font-size: 13px }"
-ADDRESS = "window.history.replaceState(null, '', '?' + cb_obj.text)"
-READY = "window.history.replaceState(null, '', '?' + address.text)"
-DOWNLOAD = """
-if (!cb_obj.text) return
-const {name, kind, base64} = JSON.parse(cb_obj.text)
-const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
-const link = document.createElement("a")
-link.href = URL.createObjectURL(new Blob([bytes], {type: kind}))
-link.download = name
-link.click()
-URL.revokeObjectURL(link.href)
-"""
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What all pages of a server share.
-
-    Attributes:
-        df: the run's classified table, None without a run.
-        run: its name, for the heading.
-        pool: where computing is done.
-        devices: that count portraits.
-        compiled: shapes of networks whose programs there are.
-    """
-
-    df: pd.DataFrame | None
-    run: str
-    pool: Executor
-    devices: Sequence[Any]
-    compiled: set[Any] = field(default_factory=set)
+# The order of the fields: what is turned most stands first, and parameters of other systems before the initial state.
+FIELDS = {"seed": 0, "s": 1, "N": 2, "D": 3, "replicate": 9}
 
 
 class Page:
@@ -109,30 +76,16 @@ class Page:
     # What stands where
 
     def _make(self) -> None:
-        self.controls = {
-            axis.name: AxisControl(self.system, axis, self.asked.axes[axis.name], WIDTH, self._turned)
-            for axis in sorted(self.system.axes, key=lambda axis: ("seed", "s", "N", "D").index(axis.name)
-                               if axis.name in ("seed", "s", "N", "D") else 9)
-        }  # fmt: skip
-        surprise = Button(label="surprise me", width=150, height=28, margin=(2, 8, 0, 4), name="surprise")
-        surprise.on_click(self._surprise)
-        keeping = []
-        for label, kept in (
-            ("PNG", self._keep_picture),
-            ("experiment", self._keep_experiment),
-            ("Python", self._keep_python),
-        ):
-            button = Button(label=label, width=104, height=28, margin=(2, 3, 0, 3), name=f"save_{label}")
-            button.on_click(kept)
-            keeping.append(button)
-        fields: list[Any] = []
-        for name, control in self.controls.items():
-            fields += control.elements(surprise if name == "seed" else None)
-        if "seed" not in self.controls:
-            fields.append(surprise)
-        save = row(Div(text="save", width=60, margin=(8, 0, 0, 4)), *keeping)
-        heading = f"<b>attractor_jax</b> {escape(self.place.run)}"
+        right = self._right()
+        self.layout = row(self._left(), right, margin=(4, 0, 0, 4))
+        for model in self.layout.references():
+            if isinstance(model, UIElement) and model.name:
+                model.html_id = model.name
+
+    def _left(self) -> Any:
+        """The run's diagram and list, if there is a run, and everything that can be turned."""
         self.note = Div(text="", width=WIDTH, visible=False, name="note")
+        heading = f"<b>attractor_jax</b> {escape(self.place.run)}"
         left: list[Any] = [Div(text=heading, width=WIDTH, margin=(2, 0, 0, 4)), self.note]
         self.run: RunPanel | None = None
         if self.place.df is not None:
@@ -142,6 +95,29 @@ class Page:
             system = Select(title="system", options=list(REGISTRY), value=self.system.name, width=190, name="system")
             system.js_on_change("value", CustomJS(code="window.location.search = '?system=' + cb_obj.value"))
             left.append(system)
+        surprise = Button(label="surprise me", width=150, height=28, margin=(2, 8, 0, 4), name="surprise")
+        surprise.on_click(self._surprise)
+        self.controls: dict[str, AxisControl] = {}
+        for axis in sorted(self.system.axes, key=lambda axis: FIELDS.get(axis.name, 4)):
+            control = AxisControl(self.system, axis, self.asked.axes[axis.name], WIDTH, self._turned)
+            self.controls[axis.name] = control
+            left += control.elements(surprise if axis.name == "seed" else None)
+        if "seed" not in self.controls:
+            left.append(surprise)
+        keeping: list[Any] = [Div(text="save", width=60, margin=(8, 0, 0, 4))]
+        for label, keep_it in (
+            ("PNG", self._keep_picture), ("experiment", self._keep_experiment), ("Python", self._keep_python),
+        ):  # fmt: skip
+            button = Button(label=label, width=104, height=28, margin=(2, 3, 0, 3), name=f"save_{label}")
+            button.on_click(keep_it)
+            keeping.append(button)
+        hint = f"A click on the orbit diagram moves {swept_axis(self.system).name}."
+        hint += " Dashed: the origin loses stability." if self.system.name == "uniform" else ""
+        left += [row(*keeping), Div(text=f'<span style="{QUIET}">{hint}</span>', width=WIDTH, margin=(6, 0, 0, 4))]
+        return column(*left, width=WIDTH + 10)
+
+    def _right(self) -> Any:
+        """What is seen and known of the network."""
         self.portrait = PortraitPanel(PORTRAIT)
         self.outputs = OutputPanel(BESIDE, HEIGHT - 28)
         self.running = RunningPanel(BESIDE, HEIGHT)
@@ -163,11 +139,7 @@ class Page:
         self.file.js_on_change("text", CustomJS(code=DOWNLOAD))
         seen = column(row(self.across, self.up, self.state), self.portrait.plot)
         told = column(self.words, self.running.plot, self.spectrum.plot, self.outputs.plot)
-        right = column(row(seen, told), self.orbits.plot, self.address, self.file)
-        self.layout = row(column(*left, *fields, save, width=WIDTH + 10), right, margin=(4, 0, 0, 4))
-        for model in self.layout.references():
-            if isinstance(model, UIElement) and model.name:
-                model.html_id = model.name
+        return column(row(seen, told), self.orbits.plot, self.address, self.file)
 
     def _restore(self, given: dict[str, str]) -> None:
         """Show what an address says. What it says wrongly gets a red line, and all else is shown."""
@@ -222,8 +194,7 @@ class Page:
             run = self.run
             self.asked = replace(self.asked, x=run.x.value, y=run.y.value, measure=run.measure.value)
         self.address.text = self.asked.address
-        if hasattr(self, "orbits"):
-            self.orbits.cursor.location = float(self.asked.axes[swept_axis(self.system).name])
+        self.orbits.cursor.location = float(self.asked.axes[swept_axis(self.system).name])
 
     def _names(self, asked: Asked) -> list[str]:
         cell = asked.network
@@ -282,7 +253,7 @@ class Page:
         """A new request; gives back the question whether it is still the newest."""
         self.request += 1
         mine = self.request
-        self.state.text = f'<span style="color: #666">{what} …</span>'
+        self.state.text = f'<span style="{QUIET}">{what} …</span>'
         return lambda: self.request == mine
 
     def _compute(self) -> None:
@@ -369,16 +340,16 @@ class Page:
 
     def _told_points(self) -> str:
         points = f"{self.picture.points:,} points" if self.picture is not None else "one coordinate: no portrait"
-        return f'<span style="color: #666">{points}</span>'
+        return f'<span style="{QUIET}">{points}</span>'
 
     def _show_along(self, same: tuple[Any, ...], found: live.Along) -> None:
         self.along = same
-        self.orbits.show(found)
+        self.orbits.show(found, axis_label(swept_axis(self.system)))
 
     def _show_known(self, asked: Asked, known: live.Known) -> None:
         self.running.show(known)
         self.spectrum.show(known)
-        told = f"after {known.steps[-1]:,} steps"
+        told = f"after {known.steps[-1]:,} steps" + ("" if known.finished else " …")
         if not known.row["settled"] and known.row["regime"] != "diverged":
             told += ", whose halves disagree: it was a transient, or still is one"
         if asked.cell is not None and self.place.df is not None:
@@ -400,23 +371,3 @@ def open_page(document: Document, place: Workplace) -> Page:
     arguments = request.arguments if request is not None else {}
     given = {name: values[-1].decode(errors="replace") for name, values in arguments.items() if values}
     return Page(document, place, given)
-
-
-def warm(place: Workplace) -> None:
-    """Compile what the first click will need, before it comes."""
-    if place.df is None or place.df.empty:
-        asked = Asked("uniform", first_axes(get("uniform")), ("x1", "x2"))
-    else:
-        row = place.df.iloc[0]
-        system = get(str(row["system"]))
-        asked = Asked(
-            system.name, {axis.name: axis.kind(row[axis.name]) for axis in system.axes}, (), dtype=str(row["dtype"])
-        )
-    cell, axis = asked.network, swept_axis(get(asked.system))
-    names = coordinate_names(cell.map, len(cell.state))[:2]
-    seen = live.glance(cell, names)
-    for _ in live.exponents(cell, told=live.TOLD[:1]):
-        pass
-    live.along(cell, axis.name, *slider_ends(get(asked.system), axis, asked.axes[axis.name]))
-    for _ in live.portraits(cell, seen, points=(1,), devices=place.devices):
-        pass

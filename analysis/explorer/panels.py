@@ -7,12 +7,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 from bokeh.models import (
+    BasicTicker,
     ColumnDataSource,
     FixedTicker,
     Legend,
     LinearColorMapper,
     LogTickFormatter,
-    NumeralTickFormatter,
     Range1d,
     Span,
     TeeHead,
@@ -21,7 +21,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
-from analysis import style, tones
+from analysis import tones
 from analysis.explorer.live import BLOCK_STEPS, TOLD, Along, Known
 from attractor_jax.portrait import Portrait
 
@@ -127,11 +127,11 @@ class RunningPanel:
         self.errors = ColumnDataSource({"steps": [], "low": [], "high": [], "value": []})
         self.plot.add_layout(_whisker("steps", self.errors))
         self.plot.scatter("steps", "value", source=self.errors, color="#a81f38", size=4)
-        legend = Legend(
+        self.legend = Legend(
             items=lines, orientation="horizontal", margin=0, spacing=10, glyph_width=16, glyph_height=12,
             label_height=12, label_text_font_size="11px", border_line_color=None,
         )  # fmt: skip
-        self.plot.add_layout(legend, "above")
+        self.plot.add_layout(self.legend, "above")
 
     def show(self, known: Known) -> None:
         # Some hundred points draw the same line; the first blocks are close together on a logarithmic axis.
@@ -140,6 +140,7 @@ class RunningPanel:
         drawn: list[np.ndarray] = []
         for n, source in enumerate(self.sources):
             there = n < known.running.shape[1]
+            self.legend.items[n].visible = there
             value = known.running[kept, n] if there else np.array([])
             fine = np.isfinite(value)
             source.data = {"steps": known.steps[kept][: len(value)][fine], "value": value[fine]}
@@ -154,7 +155,7 @@ class SpectrumPanel:
 
     def __init__(self, width: int, height: int) -> None:
         self.plot = empty_plot(width, height, "exponent i", "λᵢ (nats per step)")
-        self.plot.xaxis.formatter = NumeralTickFormatter(format="0")
+        self.plot.xaxis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
         _zero(self.plot)
         self.source = ColumnDataSource({"i": [], "value": [], "low": [], "high": [], "colour": []})
         self.plot.add_layout(_whisker("i", self.source))
@@ -188,7 +189,7 @@ class AlongPanel:
         self.plot.add_layout(self.critical)
         self.plot.add_layout(self.cursor)
 
-    def show(self, found: Along) -> None:
+    def show(self, found: Along, label: str) -> None:
         finite = np.isfinite(found.outputs)
         y = np.where(finite, found.outputs, np.nan)
         low, high = (float(np.nanmin(y)), float(np.nanmax(y))) if finite.any() else (-1.0, 1.0)
@@ -205,7 +206,7 @@ class AlongPanel:
         self.source.data = {"image": [image], "x": [left], "y": [low], "dw": [right - left], "dh": [high - low]}
         self.plot.x_range.update(start=left, end=right)
         self.plot.y_range.update(start=low, end=high)
-        self.plot.xaxis.axis_label = style.axis_label(found.axis)
+        self.plot.xaxis.axis_label = label
         self.critical.location = found.critical if np.isfinite(found.critical) else None
 
 

@@ -16,7 +16,7 @@ from attractor_jax.axes import table_axes, varied_axes
 from attractor_jax.phase import binned, phase_table
 from attractor_jax.regimes import REGIMES
 
-POOLED = "(all together)"
+POOLED = "(pooled)"
 MEASURES = {
     "regime": "regime of most cells",
     "chaotic": "share of chaos",

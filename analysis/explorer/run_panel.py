@@ -48,6 +48,7 @@ class RunPanel:
         for select in (self.x, self.y, self.measure):
             select.on_change("value", self._turn)
         self.plot = empty_plot(WIDTH, 262, "", "", name="diagram")
+        self.plot.min_border_left = 44
         self.source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self.plot.image_rgba(image="image", x="x", y="y", dw="dw", dh="dh", source=self.source)
         self.mark = ColumnDataSource({"x": [], "y": []})
@@ -106,8 +107,9 @@ class RunPanel:
     def follow(self, asked: Asked) -> None:
         """Mark the cell that the page shows now; none if it is no longer one of the run."""
         row = self._row(asked.cell) if asked.cell is not None else None
-        self.complaint.say(self.field, "")
-        self.field.value = "" if row is None else str(asked.cell)
+        if row is not None or not self.complaint.line.visible:
+            self.complaint.say(self.field, "")
+            self.field.value = "" if row is None else str(asked.cell)
         column, line = self.plane.place(row) if row is not None else (0, 0)
         self.mark.data = {"x": [], "y": []} if row is None else {"x": [column], "y": [line]}
         if row is not None and asked.cell not in self.cells["cell_id"].to_numpy():
