@@ -99,6 +99,13 @@ def test_chaos_is_told_with_its_error() -> None:
     assert np.sum(known.row["exponents"]) == pytest.approx(np.log(0.3), abs=1e-9)
 
 
+def test_a_surprise_moves() -> None:
+    found = live.surprise(asked("henon").network, "a", 0.9, 1.4)
+    assert found["b"] == 0.3 and 0.9 < found["a"] <= 1.4
+    found = live.surprise(asked().network, "s", 0.0, 8.0)
+    assert (found["N"], found["D"]) == (2, 3) and found["s"] > 0
+
+
 def test_outputs_along_an_axis() -> None:
     found = live.along(asked("henon").network, "a", 0.2, 1.4, values=13)
     assert found.outputs.shape == (live.OUTPUTS, 13) and np.ptp(found.outputs[:, 0]) < 1e-9
@@ -251,7 +258,6 @@ def test_the_newest_request_wins() -> None:
     seen.controls["seed"].field.value = "3"
     pool.work(seen.document)
     assert done == [3]
-    seen.stop()
     assert seen.asked.axes["seed"] == 3
 
 

@@ -215,6 +215,20 @@ def along(cell: Cell, axis: str, low: float, high: float, *, values: int = VALUE
     return Along(axis, grid, np.asarray(_outputs(draw, parameters, states, system=cell.system)), critical)
 
 
+def surprise(
+    cell: Cell, axis: str, low: float, high: float, wanted: Callable[[], bool] = lambda: True
+) -> dict[str, float]:
+    """Axes of a network of the same size that is drawn at random, and is neither still nor a short cycle there."""
+    rng, axes, rich = np.random.default_rng(), dict(cell.axes), np.array([])
+    for _ in range(20):  # a draw that is dull at every value is rare
+        if "seed" in axes:
+            axes["seed"] = int(rng.integers(0, 2**32))
+        rich = along(Cell(cell.system, axes, cell.row, cell.dtype), axis, low, high).richest()
+        if len(rich) or not wanted():
+            break
+    return {**axes, axis: float(f"{rng.choice(rich) if len(rich) else axes[axis]:.4g}")}
+
+
 @partial(jax.jit, static_argnames="names")
 def _coordinates(map_: Any, states: Array, names: tuple[str, ...]) -> Array:
     """(names, steps), of an orbit (steps, D)."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from bokeh.document import Document
 from bokeh.events import DoubleTap, Tap
@@ -35,6 +34,7 @@ from analysis.explorer.asked import (
 )
 from analysis.explorer.controls import RED, AxisControl
 from analysis.explorer.panels import AlongPanel, OutputPanel, PortraitPanel, RunningPanel, SpectrumPanel, shown
+from analysis.explorer.requests import Requests, Wanted
 from analysis.explorer.run_panel import WIDTH, RunPanel
 from analysis.explorer.workplace import Workplace
 from attractor_jax.portrait import Portrait, coordinate_names
@@ -53,7 +53,7 @@ class Page:
 
     def __init__(self, document: Document, place: Workplace, given: Mapping[str, str]) -> None:
         self.document, self.place = document, place
-        self.request = 0
+        self.requests = Requests(document, place.pool, self._failed)
         self.picture: Portrait | None = None
         self.along: tuple[Any, ...] = ()
         self.notes: list[str] = []
@@ -71,7 +71,7 @@ class Page:
         document.title = "attractor_jax"
         document.js_on_event("document_ready", CustomJS(args={"address": self.address}, code=READY))
         document.add_root(self.layout)
-        document.on_session_destroyed(lambda _: self.stop())
+        document.on_session_destroyed(lambda _: self.requests.stop())
 
     # What stands where
 
@@ -184,10 +184,6 @@ class Page:
         self._changed()
         self._compute()
 
-    def stop(self) -> None:
-        """Nobody looks any more: what is computed ends at its next step."""
-        self.request += 1
-
     def _changed(self) -> None:
         """The address says what the page shows."""
         if self.run is not None:
@@ -225,7 +221,7 @@ class Page:
 
     def _surprise(self) -> None:
         asked, wanted = self.asked, self._begin("looking for one")
-        self.place.pool.submit(self._guarded, wanted, lambda: self._find_surprise(asked, wanted))
+        self.requests.submit(wanted, lambda: self._find(asked, wanted))
 
     def _keep_picture(self) -> None:
         if self.picture is not None:
@@ -249,35 +245,18 @@ class Page:
 
     # What is computed
 
-    def _begin(self, what: str) -> Callable[[], bool]:
-        """A new request; gives back the question whether it is still the newest."""
-        self.request += 1
-        mine = self.request
+    def _begin(self, what: str) -> Wanted:
         self.state.text = f'<span style="{QUIET}">{what} …</span>'
-        return lambda: self.request == mine
+        return self.requests.begin()
 
     def _compute(self) -> None:
         asked, wanted = self.asked, self._begin("iterating")
-        self.place.pool.submit(self._guarded, wanted, lambda: self._look(asked, wanted))
+        self.requests.submit(wanted, lambda: self._look(asked, wanted))
 
-    def _guarded(self, wanted: Callable[[], bool], work: Callable[[], None]) -> None:
-        """Work of a request that somebody still wants. Whatever goes wrong is said on the page, which goes on."""
-        if not wanted():
-            return
-        try:
-            work()
-        except Exception as problem:
-            said = str(problem)
-            self._tell(wanted, lambda: self._failed(said))
-
-    def _tell(self, wanted: Callable[[], bool], show: Callable[[], None]) -> None:
-        """Show something at the event loop's next turn, if it is still wanted then."""
-        self.document.add_next_tick_callback(lambda: show() if wanted() else None)
-
-    def _look(self, asked: Asked, wanted: Callable[[], bool]) -> None:
+    def _look(self, asked: Asked, wanted: Wanted) -> None:
         cell = asked.network
         seen = live.glance(cell, asked.coordinates)
-        self._tell(wanted, lambda: self._show_first(seen))
+        self.requests.tell(wanted, lambda: self._show_first(seen))
         shape = (
             asked.system,
             asked.dtype,
@@ -288,40 +267,32 @@ class Page:
         if shape not in self.place.compiled:
             # What follows compiles for seconds, and cannot be stopped: not for a shape that is only passed through.
             time.sleep(PASSING)
-        self.place.pool.submit(self._guarded, wanted, lambda: self._measure(asked, wanted))
+        self.requests.submit(wanted, lambda: self._measure(asked, wanted))
         axis = swept_axis(self.system)
         low, high = slider_ends(self.system, axis, asked.axes[axis.name])
         same = (asked.system, asked.dtype, low, high, *((k, v) for k, v in asked.axes.items() if k != axis.name))
         if same != self.along and wanted():
             found = live.along(cell, axis.name, low, high)
-            self._tell(wanted, lambda: self._show_along(same, found))
+            self.requests.tell(wanted, lambda: self._show_along(same, found))
         if not wanted():
             return
         for picture in live.portraits(cell, seen, wanted, devices=self.place.devices):
-            self._tell(wanted, lambda picture=picture: self._show_picture(picture))
+            self.requests.tell(wanted, lambda picture=picture: self._show_picture(picture))
             self.place.compiled.add(shape)
-        self._tell(wanted, lambda: setattr(self.state, "text", self._told_points()))
+        self.requests.tell(wanted, lambda: setattr(self.state, "text", self._told_points()))
 
-    def _measure(self, asked: Asked, wanted: Callable[[], bool]) -> None:
+    def _measure(self, asked: Asked, wanted: Wanted) -> None:
         for known in live.exponents(asked.network):
             if not wanted():
                 return
-            self._tell(wanted, lambda known=known: self._show_known(asked, known))
+            self.requests.tell(wanted, lambda known=known: self._show_known(asked, known))
 
-    def _find_surprise(self, asked: Asked, wanted: Callable[[], bool]) -> None:
-        """A seed, and a value of the swept axis, where the orbit is neither still nor a short cycle."""
-        axis, rng = swept_axis(self.system), np.random.default_rng()
-        low, high = slider_ends(self.system, axis, self.asked.axes[axis.name])
-        axes, rich = dict(asked.axes), np.array([])
-        for _ in range(20):
-            if "seed" in axes:
-                axes["seed"] = int(rng.integers(0, 2**32))
-            rich = live.along(replace(asked, axes=axes).network, axis.name, low, high).richest()
-            if len(rich) or not wanted():
-                break
-        at = float(f"{rng.choice(rich) if len(rich) else axes[axis.name]:.4g}")
-        found = replace(asked, axes={**axes, axis.name: at}, cell=None, dtype="float64")
-        self._tell(wanted, lambda: self.ask(found))
+    def _find(self, asked: Asked, wanted: Wanted) -> None:
+        axis = swept_axis(self.system)
+        low, high = slider_ends(self.system, axis, asked.axes[axis.name])
+        axes = live.surprise(asked.network, axis.name, low, high, wanted)
+        found = replace(asked, axes=axes, cell=None, dtype="float64")
+        self.requests.tell(wanted, lambda: self.ask(found))
 
     # What is shown
 

@@ -11,6 +11,7 @@ from bokeh.models import (
     ColumnDataSource,
     FixedTicker,
     Legend,
+    LegendItem,
     LinearColorMapper,
     LogTickFormatter,
     Range1d,
@@ -120,18 +121,21 @@ class RunningPanel:
         _zero(self.plot)
         self.sources = [ColumnDataSource({"steps": [], "value": []}) for _ in range(LINES)]
         colours = ["#a81f38", "#e0731d", "#3f78b5"]
-        lines = [
-            (f"λ{index}", [self.plot.line("steps", "value", source=source, color=colour, line_width=1.5)])
+        self.lines = [
+            LegendItem(
+                label=f"λ{index}",
+                renderers=[self.plot.line("steps", "value", source=source, color=colour, line_width=1.5)],
+            )
             for index, source, colour in zip("₁₂₃", self.sources, colours, strict=True)
         ]
         self.errors = ColumnDataSource({"steps": [], "low": [], "high": [], "value": []})
         self.plot.add_layout(_whisker("steps", self.errors))
         self.plot.scatter("steps", "value", source=self.errors, color="#a81f38", size=4)
-        self.legend = Legend(
-            items=lines, orientation="horizontal", margin=0, spacing=10, glyph_width=16, glyph_height=12,
+        legend = Legend(
+            items=self.lines, orientation="horizontal", margin=0, spacing=10, glyph_width=16, glyph_height=12,
             label_height=12, label_text_font_size="11px", border_line_color=None,
         )  # fmt: skip
-        self.plot.add_layout(self.legend, "above")
+        self.plot.add_layout(legend, "above")
 
     def show(self, known: Known) -> None:
         # Some hundred points draw the same line; the first blocks are close together on a logarithmic axis.
@@ -140,7 +144,7 @@ class RunningPanel:
         drawn: list[np.ndarray] = []
         for n, source in enumerate(self.sources):
             there = n < known.running.shape[1]
-            self.legend.items[n].visible = there
+            self.lines[n].visible = there
             value = known.running[kept, n] if there else np.array([])
             fine = np.isfinite(value)
             source.data = {"steps": known.steps[kept][: len(value)][fine], "value": value[fine]}
