@@ -111,8 +111,8 @@ class Page:
             button = Button(label=label, width=104, height=28, margin=(2, 3, 0, 3), name=f"save_{label}")
             button.on_click(keep_it)
             keeping.append(button)
-        hint = f"A click on the orbit diagram moves {swept_axis(self.system).name}."
-        hint += " Dashed: the origin loses stability." if self.system.name == "uniform" else ""
+        hint = f"Click the orbit diagram to move {swept_axis(self.system).name}."
+        hint += " Dashed: s_critical." if self.system.name == "uniform" else ""
         left += [row(*keeping), Div(text=f'<span style="{QUIET}">{hint}</span>', width=WIDTH, margin=(6, 0, 0, 4))]
         return column(*left, width=WIDTH + 10)
 

@@ -171,9 +171,14 @@ def test_the_page_follows_its_controls(visit: Visit) -> None:
     visit.type("field_s", "3.25")
     visit.seconds()
     assert visit.shown["s"] == "3.25"
-    page.locator("#slider_s .noUi-handle").press("ArrowRight")
-    page.wait_for_function("!window.location.search.includes('s=3.25&')")
-    assert 3.25 < float(visit.shown["s"]) < 3.4
+    visit.click("diagram", 10, 5)  # a network of the list, which must not keep the keys to itself
+    visit.seconds()
+    s = float(visit.shown["s"])
+    page.locator("#slider_s .noUi-handle").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+        visit.seconds()
+    assert s + 0.03 < float(visit.shown["s"]) < s + 0.4 and "cell" not in visit.shown
     visit.click("along", 1.5, 0)
     visit.seconds()
     assert float(visit.shown["s"]) == pytest.approx(1.5, abs=0.02)
@@ -184,6 +189,16 @@ def test_the_page_follows_its_controls(visit: Visit) -> None:
     page.wait_for_function("window.location.search.includes('across=y&')")
     page.locator("#measure select").select_option(label="share of chaos")
     page.wait_for_function("window.location.search.includes('measure=chaotic')")
+
+
+def test_a_network_is_picked_from_a_list(visit: Visit) -> None:
+    visit.page.locator("#y select").select_option(label="(pooled)")
+    visit.page.wait_for_function("window.location.search.includes('pooled')")
+    visit.click("diagram", 20, 0)
+    visit.page.get_by_text(f": {SEEDS} cells").wait_for()
+    visit.page.locator("#list .slick-row").nth(1).click()
+    visit.seconds()
+    assert visit.shown["cell"] == str(VALUES + 20) and visit.shown["seed"] == "1"
 
 
 def test_a_bad_number_gets_a_red_line(visit: Visit) -> None:
