@@ -127,7 +127,7 @@ def cell_of_table(df: pd.DataFrame, cell_id: int) -> Cell:
         system = get(str(row["system"]))
     except ConfigError as problem:
         raise TableError(str(problem)) from problem
-    axes = {axis.name: row[axis.name] for axis in system.axes}
+    axes = {axis.name: np.asarray(row[axis.name]).item() for axis in system.axes}
     return Cell(str(row["system"]), axes, row, str(row["dtype"]))
 
 

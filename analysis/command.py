@@ -83,10 +83,7 @@ def figure_command(
             print(f"warning: {warning.message}", file=sys.stderr)
         if df.empty:
             raise TableError(f"{arguments.run} has no finished cells yet")
-        try:
-            df = select(df, where)
-        except ValueError as problem:
-            raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
+        df = selected(df, where)
         figure, words = make(df, arguments)
         words += [f"{axis}{value:g}" for axis, value in where.items()]
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
@@ -97,6 +94,18 @@ def figure_command(
         return refuse(problem, 1)
     print(path)
     return 0
+
+
+def selected(df: pd.DataFrame, where: Mapping[str, float]) -> pd.DataFrame:
+    """The rows of a table that `--where` asks for.
+
+    Raises:
+        ArgumentProblem: an axis that the table does not have, or a value that no row has.
+    """
+    try:
+        return select(df, where)
+    except ValueError as problem:
+        raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
 
 
 def further_table(run: Path, table: str) -> pd.DataFrame | None:
@@ -129,12 +138,14 @@ def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:
     raise ArgumentProblem(f"`{option}` must be {can}, {given}")
 
 
-def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> None:
+def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None, dpi: float = DPI) -> None:
     """Write a picture with its provenance inside, all of it or nothing.
 
     Args:
         path: .png, .pdf or .svg; its folder is made.
-        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`; written as JSON into the picture.
+        runs: where the numbers come from, as `read_run` leaves it in `attrs["runs"]`, or a recipe; written as JSON into
+            the picture.
+        dpi: pixels an inch.
 
     Raises:
         OSError: the folder cannot be made or written.
@@ -152,7 +163,7 @@ def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None) -> 
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with matplotlib.rc_context(RC):
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

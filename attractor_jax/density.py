@@ -23,7 +23,7 @@ from attractor_jax.config import ALONE, ConfigError, SweepConfig, a_list
 from attractor_jax.continuation import carry
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.engine import Columns, Engine, Progress, no_progress
-from attractor_jax.grid import read_grid
+from attractor_jax.grid import listed_values
 from attractor_jax.groups import Block
 from attractor_jax.iterate import in_stretches
 from attractor_jax.maps import check_dtype, stretch
@@ -127,7 +127,7 @@ def _plan(
         if each.name != axis and isinstance(given, Sequence | Mapping | np.ndarray):
             raise ConfigError(f"grid.{each.name}", "must be one number", given)
         if each.static:
-            static[each.name] = int(read_grid(system, {each.name: given})[each.name][0])
+            static[each.name] = int(listed_values(system, {each.name: given})[each.name][0])
     measure = {
         "transient": transient, "steps": steps, "k": min(k, system.dimension(static)), "blocks": BLOCKS,
         "align": ALIGNMENT_STEPS, "renormalise_every": "auto", "longest_period": longest_period,

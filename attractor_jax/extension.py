@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from attractor_jax.audit import Condition, examine
 from attractor_jax.config import ConfigError, SweepConfig
-from attractor_jax.grid import read_grid
+from attractor_jax.grid import drawn_axes, listed_values
 from attractor_jax.groups import Block, block_from
 from attractor_jax.parts import TableError, read_part
 from attractor_jax.plan import Part, Plan
+from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.store import CELLS, read_plan
 from attractor_jax.systems import get
 
@@ -45,12 +46,12 @@ def extended(config: SweepConfig) -> SweepConfig:
         if ours != theirs:
             raise ConfigError(key, f"must be that of the run in `extend`, {_shown(theirs)}", _shown(ours))
     for grid, where in ((config.grid, "grid"), (old.grid, f"the grid of {config.extend}")):
-        if grid.get("cells") is not None or grid.get("refine"):
-            raise ConfigError("extend", f"is for grids of axes, and {where} lists cells or is refined")
+        if grid.get("cells") is not None or grid.get("refine") or drawn_axes(grid):
+            raise ConfigError("extend", f"is for grids of axes, and {where} lists cells, draws values or is refined")
     if config.transitions is not None or old.transitions is not None:
         raise ConfigError("extend", "must be left out where transitions are looked for: they need whole networks")
     system = get(config.system.name)
-    ours, theirs = read_grid(system, config.grid), read_grid(system, old.grid)
+    ours, theirs = listed_values(system, config.grid), listed_values(system, old.grid)
     grid = {name: _union(theirs[name], ours[name]) for name in theirs}
     return replace(config, grid=grid, plan=replace(config.plan, shaped_for=old.plan.shaped_for or dict(old.grid)))
 
@@ -127,10 +128,7 @@ class Known:
     def provenance(self) -> dict[str, Any]:
         """Whose numbers these are: the run's plan, and what made its parts."""
         abouts = [about for _, about in self._parts]
-        return {"plan": self.old.hash} | {
-            key: sorted({str(v) for about in abouts for v in (about[key], *about.get("taken_from", {}).get(key, []))})
-            for key in ("engine", "jaxlib", "device", "commit")
-        }
+        return {"plan": self.old.hash} | {key: makers(abouts, key) for key in MADE_BY}
 
     @cached_property
     def _condition(self) -> Condition:
@@ -162,5 +160,5 @@ class Known:
 
 def _axes(plan: Plan) -> list[np.ndarray]:
     """The values of each axis, in canonical order."""
-    grid = read_grid(plan.system, plan.config.grid)
+    grid = listed_values(plan.system, plan.config.grid)
     return [grid[axis.name] for axis in plan.system.axes]

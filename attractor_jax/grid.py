@@ -5,8 +5,10 @@ cells.
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,56 @@ from attractor_jax.systems import Axis, System
 MOST_CELLS = 100_000_000
 MOST_REFINED = 1000
 
+# Spacings of an axis whose values are drawn at random, one for each draw of the weights.
+RANDOM = ("uniform", "loguniform")
+
 # Keys of a grid that are no axes.
 SETTINGS = ("cells", "refine")
 
 
-def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Drawn:
+    """An axis that takes no part in the product: each draw of the weights has one value of its own, at random between
+    two ends.
+
+    Attributes:
+        low, high: the ends.
+        logarithmic: uniform in the logarithm, so that every octave has as many.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool
+
+    def __len__(self) -> int:
+        return 1
+
+    def values(self, axis: str, draws: Sequence[np.ndarray | int]) -> np.ndarray:
+        """The value of each draw, (draws,): the same whatever other draws there are.
+
+        Args:
+            draws: what tells the draws apart, each (draws,) or a number.
+        """
+        mixed = np.array([zlib.crc32(axis.encode())], np.uint64)
+        for column in draws:
+            mixed = _mixed(mixed ^ _mixed(np.atleast_1d(column).astype(np.uint64)))
+        share = np.asarray(mixed >> np.uint64(11), float) / 2.0**53
+        if self.logarithmic:
+            return self.low * (self.high / self.low) ** share
+        return self.low + (self.high - self.low) * share
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """SplitMix64: integers that follow one another become 64 bits each that have nothing in common (Steele et al.
+    2014).
+    """
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray | Drawn]:
     """Values of every axis of a product grid, in the system's order; axes that the grid is silent about take their
     default.
 
@@ -33,13 +80,52 @@ def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
     _refuse_unknown(system, axes, "grid.")
     # Before any value is made: the slip may be one of many gigabytes.
     _refuse_oversized(math.prod(_count(value) for value in axes.values()))
-    values = {
-        axis.name: _axis_values(axis, f"grid.{axis.name}", grid[axis.name])
-        if grid.get(axis.name) is not None
-        else np.array([_default(axis, f"grid.{axis.name}")], dtype=_dtype(axis))
-        for axis in system.axes
-    }
+    values: dict[str, np.ndarray | Drawn] = {}
+    for axis in system.axes:
+        key, given = f"grid.{axis.name}", grid.get(axis.name)
+        if given is None:
+            values[axis.name] = np.array([_default(axis, key)], dtype=_dtype(axis))
+        elif isinstance(given, Mapping) and given.get("spacing") in RANDOM:
+            values[axis.name] = _drawn(system, axis, key, given)
+        else:
+            values[axis.name] = _axis_values(axis, key, given)
     return values
+
+
+def listed_values(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """`read_grid` of a grid without drawn axes."""
+    return {name: values for name, values in read_grid(system, grid).items() if isinstance(values, np.ndarray)}
+
+
+def drawn_axes(grid: Mapping[str, Any]) -> list[str]:
+    """The axes of a product grid whose values are drawn."""
+    return [name for name, given in grid.items() if isinstance(given, Mapping) and given.get("spacing") in RANDOM]
+
+
+def _drawn(system: System, axis: Axis, key: str, given: Mapping[str, Any]) -> Drawn:
+    """`{start, stop, spacing: uniform | loguniform}`."""
+    spacing = given["spacing"]
+    for name in given:
+        if name not in ("start", "stop", "spacing"):
+            raise ConfigError(
+                f"{key}.{name}", f"must be left out: {spacing} draws one value for each draw", given[name]
+            )
+    if axis.kind is int or axis.static or axis.name in system.draw_axes:
+        raise ConfigError(f"{key}.spacing", "must be linear or log for whole numbers", spacing)
+    if not system.draw_axes:
+        raise ConfigError(
+            f"{key}.spacing", f"must be linear or log: system {system.name} draws no networks that could have one each",
+            spacing,
+        )  # fmt: skip
+    for name in ("start", "stop"):
+        if given.get(name) is None:
+            raise ConfigError(f"{key}.{name}", "must be given")
+    low, high = (_value(axis, f"{key}.{name}", given[name]) for name in ("start", "stop"))
+    if high < low:
+        raise ConfigError(f"{key}.stop", f"must not be below start = {given['start']}", given["stop"])
+    if spacing == "loguniform" and low <= 0:
+        raise ConfigError(f"{key}.start", "must be above 0 for loguniform spacing", given["start"])
+    return Drawn(low, high, spacing == "loguniform")
 
 
 def read_cells(system: System, cells: Any) -> dict[str, np.ndarray]:
@@ -103,6 +189,8 @@ def _refuse_oversized(size: int) -> None:
 
 def _count(given: Any) -> int:
     """How many values an axis would take; what cannot be read counts as one, and is refused when it is read."""
+    if isinstance(given, Mapping) and given.get("spacing") in RANDOM:
+        return 1
     if isinstance(given, Mapping):
         given = given.get("num")
         return int(given) if isinstance(given, int | float) and 1 <= given < float("inf") else 1
@@ -180,5 +268,5 @@ def _range(axis: Axis, key: str, given: Mapping[str, Any]) -> np.ndarray:
     elif spacing == "linear":
         values = np.linspace(start, stop, num)
     else:
-        raise ConfigError(f"{key}.spacing", "must be linear or log", spacing)
+        raise ConfigError(f"{key}.spacing", "must be linear, log, uniform or loguniform", spacing)
     return np.unique(np.rint(values).astype(np.int64)) if axis.kind is int else values

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from attractor_jax.config import ConfigError, SweepConfig
-from attractor_jax.grid import MOST_CELLS, read_cells, read_grid, read_refine
+from attractor_jax.grid import MOST_CELLS, Drawn, read_cells, read_grid, read_refine
 from attractor_jax.groups import REFERENCE_RATE, Block, Group, block_of, make_group
 from attractor_jax.shapes import listed, product
 from attractor_jax.systems import System, get
@@ -228,14 +228,15 @@ def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[int, ...], 
     return {tuple(group.static.values()): group.block_shape for group in groups}
 
 
-def _check_swept(system: System, config: SweepConfig, refine: int, grid: dict[str, np.ndarray]) -> None:
+def _check_swept(system: System, config: SweepConfig, refine: int, grid: dict[str, np.ndarray | Drawn]) -> None:
     """Refuse a last axis on which nothing can change, and more refinement than a run can hold."""
     values = grid[system.axes[-1].name]
     axis, n = f"grid.{system.axes[-1].name}", len(values)
     n_cells = math.prod(len(each) for each in grid.values())
     if (refine or config.transitions is not None) and n < 2:
         key = "grid.refine" if refine else "transitions"
-        raise ConfigError(axis, f"must have at least 2 values where {key} looks between them", values.item())
+        given = "drawn ones" if isinstance(values, Drawn) else values.item()
+        raise ConfigError(axis, f"must have at least 2 values where {key} looks between them", given)
     if n_cells * refine > MOST_CELLS:
         most = MOST_CELLS // n_cells
         raise ConfigError("grid.refine", f"must be at most {most} for a grid of {n_cells:,} cells", refine)

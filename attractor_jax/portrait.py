@@ -60,11 +60,13 @@ def coordinate_names(map_: Any, dimension: int) -> tuple[str, ...]:
 
 
 def check_coordinates(names: Sequence[str], there: Sequence[str]) -> None:
-    """Refuse coordinates that do not exist.
+    """Refuse coordinates that do not exist, or do not span a plane.
 
     Raises:
         ValueError: naming those that do.
     """
+    if len(names) < 2:
+        raise ValueError(f"`coordinates` must be at least two, got {', '.join(names) or 'none'}")
     for name in names:
         if name not in there:
             shown = [*there[:6], "...", there[-1]] if len(there) > 8 else list(there)
@@ -73,71 +75,110 @@ def check_coordinates(names: Sequence[str], there: Sequence[str]) -> None:
         raise ValueError(f"`coordinates` must be distinct, got {', '.join(names)}")
 
 
+@dataclass(frozen=True)
+class Attractor:
+    """Many orbits on one attractor, ready to be looked at from any side.
+
+    Attributes:
+        map: called as map(state).
+        states: (D, orbits) of each device.
+        devices: that count.
+    """
+
+    map: Any
+    states: tuple[Float[Array, "D orbits"], ...]
+    devices: Sequence[Any]
+
+    @classmethod
+    def of(
+        cls,
+        map: Any,
+        state: Float[Array | np.ndarray, "D"],
+        *,
+        transient: int = 10_000,
+        orbits: int = ORBITS,
+        devices: Sequence[Any] | None = None,
+    ) -> Attractor:
+        """The attractor that an orbit ends on.
+
+        Args:
+            map: called as map(state), such as `feedback_network(...)`.
+            state: (D,), where the orbit starts.
+            transient: steps thrown away first. Too few, and the approach is part of the picture.
+            orbits: that run side by side on each device, from states near `APART` steps apart on one orbit.
+            devices: all that JAX has if None.
+
+        Raises:
+            ValueError: no orbits, or one that leaves the finite numbers.
+        """
+        if orbits < 1 or transient < 0:
+            raise ValueError(f"`orbits` must be at least 1 and `transient` 0, got {orbits} and {transient}")
+        devices = jax.devices() if devices is None else devices
+        map_, state = as_pytree(map), jnp.asarray(state)
+        states = _spread(map_, state, transient=transient, orbits=orbits * len(devices))
+        if not bool(jnp.isfinite(states).all()):
+            raise ValueError("`state` must lead to an orbit that stays finite")
+        return cls(map_, tuple(jnp.split(states, len(devices), axis=1)), devices)
+
+    def look(
+        self,
+        *,
+        coordinates: Sequence[str] = ("x1", "x2"),
+        view: Float[np.ndarray, "2 coordinates"] | None = None,
+        extent: tuple[float, float, float, float] | None = None,
+        points: float = 1e8,
+        size: tuple[int, int] = (1024, 1024),
+        progress: Callable[[int], object] = lambda points: None,
+    ) -> Portrait:
+        """How often the attractor visits each pixel of an image.
+
+        Args:
+            coordinates: two names, see `coordinate_names`; more with a `view`.
+            view: (2, coordinates), what lies along the image's two axes, as sums of the coordinates. None: the first
+                and the second.
+            extent: left, right, bottom, top. None: what the attractor needs, with a little room.
+            points: to count, at least. A few a pixel show grain; a hundred are smooth.
+            size: width and height in pixels.
+            progress: called with the number of points that were counted.
+
+        Raises:
+            ValueError: coordinates that do not exist, no points, or no pixels.
+        """
+        first, names, (width, height) = self.states[0], tuple(coordinates), size
+        check_coordinates(names, coordinate_names(self.map, len(first)))
+        view = np.eye(2, len(names)) if view is None else np.asarray(view, float)
+        if view.shape != (2, len(names)):
+            raise ValueError(f"`view` must have shape (2, {len(names)}), got {view.shape}")
+        if points < 1 or min(size) < 1:
+            raise ValueError(f"`points` and `size` must be at least 1, got {points:g} and {size}")
+        seen = _Seen(self.map, jnp.asarray(view, first.dtype))
+        if extent is None:
+            extent = _with_room(*(np.asarray(edge) for edge in _range(seen, first, names=names)))
+        edges, none = jnp.asarray(extent, first.dtype), jnp.zeros(width * height + 1, jnp.int32)
+        at = [jax.device_put((seen, edges), device) for device in self.devices]
+        each = [jax.device_put((jnp.copy(s), none), d) for s, d in zip(self.states, self.devices, strict=True)]
+        per_call = CALL * sum(states.shape[1] for states in self.states)
+        calls = -(-int(points) // per_call)
+        for _ in range(calls):
+            each = [
+                _count(seen, states, counts, edges, names=names, size=size)
+                for (seen, edges), (states, counts) in zip(at, each, strict=True)
+            ]
+            jax.block_until_ready(each)
+            progress(per_call)
+        total = np.sum([np.asarray(counts, np.int64) for _, counts in each], axis=0)
+        return Portrait(total[:-1].reshape(height, width), extent, names, calls * per_call, int(total[-1]))
+
+
 def portrait(
-    map: Any,
-    state: Float[Array | np.ndarray, "D"],
-    *,
-    coordinates: Sequence[str] = ("x1", "x2"),
-    view: Float[np.ndarray, "2 coordinates"] | None = None,
-    extent: tuple[float, float, float, float] | None = None,
-    points: float = 1e8,
-    size: tuple[int, int] = (1024, 1024),
-    transient: int = 10_000,
-    orbits: int = ORBITS,
-    devices: Sequence[Any] | None = None,
-    progress: Callable[[int], None] = lambda points: None,
+    map: Any, state: Float[Array | np.ndarray, "D"], *, devices: Sequence[Any] | None = None, **how: Any
 ) -> Portrait:
-    """How often the attractor that an orbit ends on visits each pixel of an image.
-
-    Args:
-        map: called as map(state), such as `feedback_network(...)`.
-        state: (D,), where the orbit starts.
-        coordinates: two names, see `coordinate_names`; more with a `view`.
-        view: (2, coordinates), what lies along the image's two axes, as sums of the coordinates. None: the first and
-            the second.
-        extent: left, right, bottom, top. None: what the attractor needs, with a little room.
-        points: to count, at least. A few a pixel show grain; a hundred are smooth.
-        size: width and height in pixels.
-        transient: steps thrown away first. Too few, and the approach is part of the picture.
-        orbits: that run side by side on each device, from states `APART` steps apart on one orbit.
-        devices: all that JAX has if None.
-        progress: called with the number of points that were counted.
-
-    Raises:
-        ValueError: coordinates that do not exist, no points, no pixels, or an orbit that leaves the finite numbers.
+    """How often the attractor that an orbit ends on visits each pixel of an image: `Attractor.of(...).look(...)`.
 
     References:
         Sprott (1998), Computers & Graphics 22, 143, drew them point by point.
     """
-    map_, state = as_pytree(map), jnp.asarray(state)
-    names = tuple(coordinates)
-    check_coordinates(names, coordinate_names(map_, len(state)))
-    view = np.eye(2, len(names)) if view is None else np.asarray(view, float)
-    if view.shape != (2, len(names)) or len(names) < 2:
-        raise ValueError(f"`view` must have shape (2, {len(names)}) and at least 2 coordinates, got {view.shape}")
-    if points < 1 or min(size) < 1 or orbits < 1 or transient < 0:
-        raise ValueError(f"`points`, `size` and `orbits` must be at least 1, got {points:g}, {size} and {orbits}")
-    devices = jax.devices() if devices is None else devices
-    states = _spread(map_, state, transient=transient, orbits=orbits * len(devices))
-    if not bool(jnp.isfinite(states).all()):
-        raise ValueError("`state` must lead to an orbit that stays finite")
-    width, height = size
-    seen = _Seen(map_, jnp.asarray(view, state.dtype))
-    if extent is None:
-        extent = _with_room(*(np.asarray(edge) for edge in _range(seen, states, names=names)))
-    edges = jnp.asarray(extent, state.dtype)
-    per_call = CALL * orbits * len(devices)
-    calls = -(-int(points) // per_call)
-    shares = [states[:, n * orbits : (n + 1) * orbits] for n in range(len(devices))]
-    none = jnp.zeros(width * height + 1, jnp.int32)
-    each = [jax.device_put((seen, share, none, edges), device) for share, device in zip(shares, devices, strict=True)]
-    for _ in range(calls):
-        for n, (seen, share, counts, edges) in enumerate(each):
-            each[n] = (seen, *_count(seen, share, counts, edges, names=names, size=size), edges)
-        jax.block_until_ready(each)
-        progress(per_call)
-    total = np.sum([np.asarray(counts, np.int64) for _, _, counts, _ in each], axis=0)
-    return Portrait(total[:-1].reshape(height, width), extent, names, calls * per_call, int(total[-1]))
+    return Attractor.of(map, state, devices=devices).look(**how)
 
 
 @jax.tree_util.register_dataclass
@@ -153,9 +194,12 @@ def _in_turn(map_: Any, states: Float[Array, "D orbits"]) -> tuple[list[Float[Ar
     """The states of many orbits after each of a few steps, and the last of them."""
     if hasattr(map_, "entries"):
         after, register, _ = stretch(_with_lanes(map_), states[:, None], STRETCH)
-    else:
-        after, register, _ = stretch(jax.vmap(map_, in_axes=-1, out_axes=-1), states[:, None], STRETCH)
-    return after, register[:, 0]
+        return after, register[:, 0]
+    after = []
+    for _ in range(STRETCH):
+        states = jax.vmap(map_, in_axes=-1, out_axes=-1)(states)
+        after.append(states)
+    return after, states
 
 
 def _with_lanes(map_: Any) -> Any:
@@ -163,13 +207,18 @@ def _with_lanes(map_: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], map_)
 
 
+def read_coordinates(
+    map_: Any, state: Float[Array, "D *orbits"], names: Sequence[str]
+) -> list[Float[Array, "*orbits"]]:
+    """The coordinates of a state, or of the states of many orbits if the map has lanes for them."""
+    x = map_.hidden(state) if any(name[0] == "x" for name in names) else None
+    return [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
+
+
 def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]) -> Float[Array, "2 orbits"]:
     """Where the states lie in the image's plane."""
-    x = _with_lanes(seen.map).hidden(state) if any(name[0] == "x" for name in names) else None
-    found = [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
-    if np.shape(seen.view) == (2, 2):  # as the two coordinates are, for the most part
-        return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
-    return jnp.matmul(seen.view, jnp.stack(found), precision="highest")
+    found = read_coordinates(_with_lanes(seen.map), state, names)
+    return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
 
 
 @partial(jax.jit, static_argnames=("transient", "orbits"))

@@ -1,11 +1,22 @@
-"""Which source computed this? The commit that a part is stamped with."""
+"""Who computed this? The commit that a part is stamped with, and what parts say of their makers."""
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+MADE_BY = ("engine", "jaxlib", "device", "commit")  # what all parts of a run should have in common
+
+
+def makers(parts: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """The engines, say, that computed some parts, each once; those of cells that were taken over from another run are
+    among them.
+    """
+    return sorted({str(value) for part in parts for value in (part.get(key), *part.get("taken_from", {}).get(key, []))})
 
 
 @cache

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from attractor_jax.parts import REPAIR, TableError, read_part
+from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.regimes import classify
 from attractor_jax.store import CELL_TABLES, CELLS, read_manifest
 
@@ -88,12 +89,8 @@ def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFr
         tables.append(found)
     if len(parts) < about["parts"]:
         warnings.warn(f"{run} is not complete: {len(parts)} of {about['parts']} parts are there", stacklevel=3)
-    for key in ("engine", "jaxlib", "device", "commit"):
-        # Cells that were taken over from another run were made by what made them there.
-        values = sorted(
-            {str(value) for part in parts for value in (part.get(key), *part.get("taken_from", {}).get(key, []))}
-        )
-        if len(values) > 1:
+    for key in MADE_BY:
+        if len(values := makers(parts, key)) > 1:
             warnings.warn(f"{run} mixes several values of {key}: {', '.join(values)}", stacklevel=3)
     frame = pa.concat_tables(tables).unify_dictionaries().combine_chunks().to_pandas()
     frame = frame.sort_values("cell_id", ignore_index=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attractor_jax.config import ConfigError
+from attractor_jax.grid import Drawn
 from attractor_jax.systems import System
 
 
@@ -33,16 +34,22 @@ def _axes(system: System) -> tuple[list[str], list[str], list[str]]:
     return static, draws, lanes
 
 
-def product(system: System, values: dict[str, np.ndarray]) -> Iterator[Shape]:
-    """Every draw meets every lane: one draw of the weights serves all of them."""
+def product(system: System, grid: dict[str, np.ndarray | Drawn]) -> Iterator[Shape]:
+    """Every draw meets every lane: one draw of the weights serves all of them. What is drawn itself, each draw has one
+    value of.
+    """
     static, draws, lanes = _axes(system)
+    drawn = {name: given for name, given in grid.items() if isinstance(given, Drawn)}
+    values = {name: np.zeros(1) if isinstance(given, Drawn) else given for name, given in grid.items()}
     draw_columns = _columns({name: values[name] for name in draws})
     lane_columns = {name: column[None] for name, column in _columns({name: values[name] for name in lanes}).items()}
     n_draws = int(np.prod([len(values[name]) for name in draws], dtype=int))
     n_lanes = int(np.prod([len(values[name]) for name in lanes], dtype=int))
     for point in np.ndindex(*[len(values[name]) for name in static]):
         chosen = {name: int(values[name][i]) for name, i in zip(static, point, strict=True)}
-        yield Shape(chosen, draw_columns, lane_columns, n_draws, n_lanes, len(values[lanes[-1]]))
+        apart = [*chosen.values(), *draw_columns.values()]
+        own = {name: np.tile(each.values(name, apart)[:, None], (1, n_lanes)) for name, each in drawn.items()}
+        yield Shape(chosen, draw_columns, lane_columns | own, n_draws, n_lanes, len(values[lanes[-1]]))
 
 
 def _columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -52,6 +52,7 @@ def run_sweep(
         "dtype": backend.dtype,
         "jaxlib": version("jaxlib"),
         "device": devices[0].device_kind,
+        "devices": len(devices),
         "commit": commit(),
     }
     for part in directory.parts:

@@ -17,8 +17,8 @@ from sweeps.command_line import CONF
 from sweeps.run import checked
 
 EXPERIMENTS = (
-    "albers_chaos, albers_dimension, albers_windows, article, neurons_and_delays, order_to_chaos, second_opinions, "
-    "smoke or transitions"
+    "albers_chaos, albers_dimension, albers_windows, article, hunt, neurons_and_delays, order_to_chaos, "
+    "second_opinions, smoke or transitions"
 )
 SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
 MEASURE = (
@@ -74,7 +74,9 @@ REFUSED = {
     "grid.s='{start: -1, stop: 1, num: 3}'": "grid.s.start must be between 0 and 1e+06, got -1",
     "grid.s='{start: 1, stop: 1, num: 3}'": "grid.s must name each value once, got 1.0",
     "grid.s='{start: 0, stop: 2, num: 3, spacing: log}'": "grid.s.start must be above 0 for log spacing, got 0",
-    "grid.s='{start: 1, stop: 2, num: 3, spacing: cubic}'": "grid.s.spacing must be linear or log, got 'cubic'",
+    "grid.s='{start: 1, stop: 2, num: 3, spacing: cubic}'": (
+        "grid.s.spacing must be linear, log, uniform or loguniform, got 'cubic'"
+    ),
     "grid.s='{start: 1, stop: 2, step: 0.1}'": (
         "grid.s.step is no key of a range, which has start, stop, num and spacing"
     ),

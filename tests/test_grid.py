@@ -4,11 +4,13 @@ test_config.py.
 
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 
 import numpy as np
 import pytest
+from runs import plan_of
 
 from attractor_jax.config import ConfigError
 from attractor_jax.grid import read_cells, read_grid
@@ -92,3 +94,45 @@ def test_an_oversized_grid_is_refused_before_any_value_is_made(grid: dict, size:
         assert tracemalloc.get_traced_memory()[1] < 1e6
     finally:
         tracemalloc.stop()
+
+
+def test_drawn_values_belong_to_their_networks() -> None:
+    """One value for each draw of the weights, the same whatever the grid around it, and as many in every octave."""
+    plan = plan_of("grid.N=[2,3]", "grid.seed.num=4000", "grid.s={start: 0.25, stop: 8, spacing: loguniform}")
+    small, large = plan.groups
+    assert plan.n_cells == 8000 and small.n_lanes == 1 and small.lanes["s"].shape == (4000, 1)
+    s = small.lanes["s"][:, 0]
+    assert len(np.unique(s)) == 4000 and not np.isin(s, large.lanes["s"]).any()
+    octaves = np.histogram(np.log2(s / 0.25), np.arange(6))[0]
+    assert abs(octaves - 800).max() < 4 * np.sqrt(800 * 0.8)
+    fewer = plan_of("grid.N=3", "grid.seed=[7, 9]", "grid.s={start: 0.25, stop: 8, spacing: loguniform}").groups[0]
+    np.testing.assert_array_equal(fewer.lanes["s"], large.lanes["s"][[7, 9]])
+    replicates = plan_of("grid.replicate=[0,1,2]", "grid.seed.num=3", "grid.s={start: 1, stop: 2, spacing: uniform}")
+    (group,) = replicates.groups
+    assert (group.lanes["s"] == group.lanes["s"][:, :1]).all() and len(np.unique(group.lanes["s"])) == 3
+    assert (group.lanes["replicate"] == [0, 1, 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("grid.s={start: 0, stop: 8, spacing: loguniform}", "grid.s.start must be above 0 for loguniform spacing"),
+        (
+            "grid.s={start: 1, stop: 8, num: 3, spacing: uniform}",
+            "grid.s.num must be left out: uniform draws one",
+        ),
+        ("grid.s={start: 1, spacing: uniform}", "grid.s.stop must be given"),
+        ("grid.s={start: 2, stop: 1, spacing: uniform}", "grid.s.stop must not be below start = 2, got 1"),
+        ("grid.s={start: 1, stop: 1e9, spacing: uniform}", "grid.s.stop must be between 0 and 1e+06, got"),
+        ("grid.N={start: 1, stop: 4, spacing: uniform}", "grid.N.spacing must be linear or log for whole numbers"),
+        (
+            "system=logistic grid.r={start: 1, stop: 4, spacing: uniform}",
+            "must be linear or log: system logistic draws",
+        ),
+        ("grid.s={start: 1, stop: 4, spacing: uniform} grid.refine=3", "grid.s must have at least 2 values where"),
+        ("grid.s={start: 1, stop: 4, num: 3, spacing: odd}", "must be linear, log, uniform or loguniform, got 'odd'"),
+    ],
+)
+def test_values_that_cannot_be_drawn_are_refused(overrides: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_of(*re.split(r" (?=\w[\w.]*=)", overrides))

@@ -392,6 +392,7 @@ def test_a_part_says_where_it_comes_from(plan: Plan, finished: Path) -> None:
             "dtype",
             "jaxlib",
             "device",
+            "devices",
             "commit",
             "seconds",
             "sha256",

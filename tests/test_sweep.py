@@ -454,6 +454,7 @@ SMALL = {
     "albers_dimension": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "albers_windows": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "article": (),
+    "hunt": ("grid.N=4", "grid.D=8", "grid.seed.num=3"),
     "neurons_and_delays": ("grid.N=[2]", "grid.D=[2, 4]", "grid.seed.num=2", "grid.s.num=3"),
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "second_opinions": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
