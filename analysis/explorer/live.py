@@ -23,7 +23,7 @@ from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import iterate, orbit
 from attractor_jax.measurement import Measurement
-from attractor_jax.portrait import MARGIN, Portrait, check_coordinates, coordinate_names, portrait
+from attractor_jax.portrait import MARGIN, Attractor, Portrait, check_coordinates, coordinate_names, read_coordinates
 from attractor_jax.recurrence import find_period, output_range
 from attractor_jax.regimes import classify
 from attractor_jax.systems import get
@@ -70,7 +70,8 @@ def glance(cell: Cell, coordinates: Sequence[str], *, steps: int = GLANCE, pixel
     Raises:
         ValueError: a coordinate that does not exist, or an orbit that leaves the finite numbers.
     """
-    check_coordinates(coordinates, coordinate_names(cell.map, len(cell.state)))
+    if len(coordinates) > 1:
+        check_coordinates(coordinates, coordinate_names(cell.map, len(cell.state)))
     states = orbit(cell.map, cell.state, steps=TRANSIENT + steps)[TRANSIENT:]
     outputs = np.asarray(states[:, 0])
     if not np.isfinite(outputs).all():
@@ -108,12 +109,11 @@ def portraits(
     if seen.picture is None:
         return
     extent = seen.picture.extent if seen.still else None
+    attractor = Attractor.of(cell.map, cell.state, transient=TRANSIENT, devices=devices)
+    how: dict[str, Any] = {"coordinates": seen.picture.coordinates, "size": seen.picture.counts.shape[::-1]}
     for many in points:
         try:
-            picture = portrait(
-                cell.map, cell.state, coordinates=seen.picture.coordinates, points=many, extent=extent,
-                size=seen.picture.counts.shape[::-1], transient=TRANSIENT, devices=devices, progress=go_on,
-            )  # fmt: skip
+            picture = attractor.look(points=many, extent=extent, progress=go_on, **how)
         except Superseded:
             return
         extent = picture.extent
@@ -232,8 +232,7 @@ def surprise(
 @partial(jax.jit, static_argnames="names")
 def _coordinates(map_: Any, states: Array, names: tuple[str, ...]) -> Array:
     """(names, steps), of an orbit (steps, D)."""
-    x = jax.vmap(map_.hidden)(states) if any(name[0] == "x" for name in names) else states
-    return jnp.stack([x[:, int(name[1:]) - 1] if name[0] == "x" else states[:, int(name[2:] or 0)] for name in names])
+    return jax.vmap(lambda state: jnp.stack(read_coordinates(map_, state, names)), out_axes=1)(states)
 
 
 @partial(jax.jit, static_argnames=("k", "blocks", "every", "rotates"))
