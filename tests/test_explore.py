@@ -280,7 +280,11 @@ def test_a_bad_cell_in_an_address_stays_in_sight() -> None:
     seen, _ = page(table(), cell="54")
     assert seen.run is not None and seen.run.complaint.line.visible
     assert (seen.run.field.value, seen.asked.cell, seen.asked.axes["seed"]) == ("54", None, 70)
+    seen.run.measure.value = "lambda_1"
+    assert seen.run.field.value == "54"
     seen.run.field.value = "53"
+    seen.run.y.value = POOLED
+    assert seen.run.rows.data["cell_id"].tolist() == [8, 17, 26, 35, 44, 53] and "cell 53" in seen.run.heading.text
     assert not seen.run.complaint.line.visible and seen.asked.cell == 53
 
 

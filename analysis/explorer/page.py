@@ -89,7 +89,7 @@ class Page:
         left: list[Any] = [Div(text=heading, width=WIDTH, margin=(2, 0, 0, 4)), self.note]
         self.run: RunPanel | None = None
         if self.place.df is not None:
-            self.run = RunPanel(self.place.df, self._chosen, self._changed)
+            self.run = RunPanel(self.place.df, self._chosen, self._turned_diagram)
             left.append(self.run.layout)
         else:
             system = Select(title="system", options=list(REGISTRY), value=self.system.name, width=190, name="system")
@@ -204,6 +204,11 @@ class Page:
         cell = int(row["cell_id"])
         if cell != self.asked.cell or axes != dict(self.asked.axes):
             self.ask(replace(self.asked, axes=axes, cell=cell, dtype=str(row["dtype"])))
+
+    def _turned_diagram(self) -> None:
+        if self.run is not None:
+            self.run.follow(self.asked)
+        self._changed()
 
     def _turned_portrait(self, _: str, __: str, ___: str) -> None:
         coordinates = self.across.value, self.up.value

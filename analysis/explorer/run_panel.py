@@ -114,8 +114,9 @@ class RunPanel:
         self.mark.data = {"x": [], "y": []} if row is None else {"x": [column], "y": [line]}
         if row is not None and asked.cell not in self.cells["cell_id"].to_numpy():
             self._list(self.plane.under(column, line))
-        here = np.flatnonzero(self.cells["cell_id"].to_numpy() == asked.cell) if row is not None else []
-        self.rows.selected.indices = [int(i) for i in here if i < LISTED]
+        # The table takes the keyboard to itself whenever a row is selected for it: words say which one is shown.
+        if len(self.cells):
+            self.heading.text = self._listed() + ("" if row is None else f"; cell {asked.cell} is shown")
 
     def _row(self, cell: int) -> pd.Series | None:
         here = self.df[self.df["cell_id"] == cell] if len(self.df) else self.df
@@ -154,7 +155,9 @@ class RunPanel:
             self.y.value = POOLED
             return
         self._draw()
-        self.cells = self.df.iloc[:0]
+        # What was listed lay under a point of another diagram.
+        self.cells, self.heading.text = self.df.iloc[:0], self._heading()
+        self.rows.data = {name: [] for name in self.rows.data}
         self.turned()
 
     def _tapped(self, event: Any) -> None:
@@ -172,7 +175,8 @@ class RunPanel:
     def _list(self, cells: pd.DataFrame) -> None:
         """These networks, and none of them chosen."""
         self.cells = cells
-        self.rows.selected.indices = []
+        if self.rows.selected.indices:
+            self.rows.selected.indices = []
         told = cells.head(LISTED)
         data: dict[str, Any] = {"cell_id": told["cell_id"].to_numpy()}
         data |= {axis: [number(value) for value in told[axis]] for axis in self._shown}
@@ -182,8 +186,11 @@ class RunPanel:
             for value, error in zip(told["lambda_1"].astype(float), told["lambda_1_se"].astype(float), strict=True)
         ]
         self.rows.data = data
-        more = f", the first {LISTED} of which are listed" if len(cells) > LISTED else ""
-        self.heading.text = escape(self.plane.named(cells) + more)
+        self.heading.text = self._listed()
+
+    def _listed(self) -> str:
+        more = f", the first {LISTED} of which are listed" if len(self.cells) > LISTED else ""
+        return escape(self.plane.named(self.cells) + more)
 
     def _picked(self, _: str, __: list[int], indices: list[int]) -> None:
         if indices and indices[0] < len(self.cells):

@@ -149,7 +149,7 @@ def test_a_click_answers_at_once(visit: Visit, capsys: pytest.CaptureFixture[str
     assert sorted(first)[2] < FIRST and sorted(full)[2] < FULL
     # The list names the network, and its exponents came too.
     assert "λ₁" in visit.page.evaluate("named('words').text")
-    visit.page.get_by_text("seed = 5: 1 cell").wait_for()
+    visit.page.get_by_text("seed = 5: 1 cell; cell ").wait_for()
 
 
 def test_a_new_shape_is_seen_while_it_compiles(visit: Visit, capsys: pytest.CaptureFixture[str]) -> None:
