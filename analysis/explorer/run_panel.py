@@ -157,7 +157,7 @@ class RunPanel:
         self._draw()
         # What was listed lay under a point of another diagram.
         self.cells, self.heading.text = self.df.iloc[:0], self._heading()
-        self.rows.data = {name: [] for name in self.rows.data}
+        self.rows.data = {str(name): [] for name in self.rows.data}
         self.turned()
 
     def _tapped(self, event: Any) -> None:
