@@ -11,7 +11,7 @@ EXPERIMENT ?= order_to_chaos
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help sweep test test-slow test-cluster test-kill benchmark performance gpu-program clean
+.PHONY: help sweep test test-slow test-cluster test-browser test-kill benchmark performance gpu-program clean
 
 help:
 	@grep -E '^# make' Makefile
@@ -45,6 +45,10 @@ test-slow: .venv/installed-tests
 # On a Slurm of one node that is installed and started for it: as root, on Debian.
 test-cluster: .venv/installed-tests
 	$(BIN)/pytest -m slurm tests/cluster
+
+# The explorer in Debian's chromium (apt-get install chromium).
+test-browser: .venv/installed-tests
+	$(BIN)/pytest -m browser tests/browser
 
 # A sweep killed a hundred times.
 test-kill: .venv/installed-tests

@@ -15,7 +15,9 @@ import pandas as pd
 
 from analysis.style import number
 from attractor_jax.config import ALONE, ConfigError, SweepConfig
+from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.parts import TableError
+from attractor_jax.plan import Plan, make_plan
 from attractor_jax.systems import System, get
 from sweeps.arguments import ArgumentProblem
 
@@ -139,26 +141,33 @@ def measured_cell(system: str, axes: Mapping[str, float], *, devices: Any, steps
     Raises:
         ConfigError: an axis or a value that does not exist.
     """
-    from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
     from attractor_jax.engine import Engine
-    from attractor_jax.plan import make_plan
     from attractor_jax.regimes import classify
     from attractor_jax.sweep import as_table, table_columns
 
-    config = SweepConfig.from_mapping({
-        "name": "cell", "system": {"name": system}, "grid": dict(axes), "transitions": None,
-        "measure": {"transient": TRANSIENT, "steps": steps, "k": "all", "blocks": BLOCKS, "align": ALIGNMENT_STEPS,
-                    "renormalise_every": "auto", "longest_period": LONGEST_PERIOD, "period_tolerance": "auto",
-                    "also": [], "target_se": None, "max_steps": None},
-        "backend": {"dtype": "float64", "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
-        "plan": {"part_steps": 10**12, "shaped_for": None}, **ALONE,
-    })  # fmt: skip
-    plan = make_plan(config)
+    plan = plan_of_cell(system, axes, transient=TRANSIENT, steps=steps)
     (part,) = plan.parts()
     engine = Engine(plan, part.group, devices[:1], 2.0**30, 1)
     table = as_table(table_columns(plan), engine.measure(part.blocks()), plan.spectrum_length)
     df = classify(table.to_pandas()).assign(system=system)
     return cell_of_table(df, 0)
+
+
+def plan_of_cell(system: str, axes: Mapping[str, float], *, transient: int, steps: int, dtype: Any = "float64") -> Plan:
+    """The plan of a sweep that has this one cell, and measures all its exponents.
+
+    Raises:
+        ConfigError: an axis or a value that does not exist.
+    """
+    config = SweepConfig.from_mapping({
+        "name": "cell", "system": {"name": system}, "grid": dict(axes), "transitions": None,
+        "measure": {"transient": transient, "steps": steps, "k": "all", "blocks": BLOCKS, "align": ALIGNMENT_STEPS,
+                    "renormalise_every": "auto", "longest_period": LONGEST_PERIOD, "period_tolerance": "auto",
+                    "also": [], "target_se": None, "max_steps": None},
+        "backend": {"dtype": dtype, "batch": "auto", "devices": "all", "memory": 1.0, "engine": "auto"},
+        "plan": {"part_steps": 10**12, "shaped_for": None}, **ALONE,
+    })  # fmt: skip
+    return make_plan(config)
 
 
 def checked_axes(system: System, given: Mapping[str, float | None]) -> dict[str, float]:

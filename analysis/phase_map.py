@@ -47,7 +47,7 @@ def over_two_axes(
     figure = style.new_figure(5.4)
     ax = figure.subplots()
     ax.spines[:].set_visible(True)
-    colours, norm = _colours(value, values, df)
+    colours, norm = colours_of(value, values)
     mesh = ax.pcolormesh(
         across.edges,
         up.edges,
@@ -98,7 +98,8 @@ def over_two_axes(
     return figure
 
 
-def _colours(value: str, values: np.ndarray, df: pd.DataFrame) -> tuple[Colormap, Normalize]:
+def colours_of(value: str, values: np.ndarray) -> tuple[Colormap, Normalize]:
+    """The colours of a heat map of a value, and which of them a number gets."""
     finite = values[np.isfinite(values)]
     if value == "lambda_1":
         return style.DIVERGING, style.centred_norm(values)
