@@ -97,7 +97,9 @@ def with_error(value: float, error: float) -> str:
     if not np.isfinite(value) or not np.isfinite(error) or error <= 0:
         return f"{value:.4g}"
     digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits <= 8 else f"{value:.2g} ± {error:.1g}"
+    if digits <= 8:
+        return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:.1e} ± {error:.0e}" if abs(value) < 1e-4 else f"{value:.8f} ± {error:.0e}"
 
 
 def cell_of_run(run: Path, cell_id: int) -> Cell:

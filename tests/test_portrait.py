@@ -204,7 +204,14 @@ def test_a_cell_of_a_run_is_the_network_that_was_measured(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "error", "text"),
-    [(0.11163, 0.00031, "0.11163 ± 0.00031"), (-2.5, 0.2, "-2.50 ± 0.20"), (-np.inf, np.nan, "-inf"), (1.0, 0.0, "1")],
+    [
+        (0.11163, 0.00031, "0.11163 ± 0.00031"),
+        (-2.5, 0.2, "-2.50 ± 0.20"),
+        (-0.15, 6e-9, "-0.15000000 ± 6e-09"),
+        (-3.2e-8, 7e-9, "-3.2e-08 ± 7e-09"),
+        (-np.inf, np.nan, "-inf"),
+        (1.0, 0.0, "1"),
+    ],
 )
 def test_numbers_carry_two_digits_of_their_error(value: float, error: float, text: str) -> None:
     assert with_error(value, error) == text
