@@ -38,6 +38,13 @@ def article_orbit(map_: Any, state: Any, coordinates: tuple[str, ...]) -> np.nda
     return np.asarray(jax.vmap(lambda at: jnp.stack(read_coordinates(map_, at, coordinates)))(states))
 
 
+def extent_of(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Edges of a picture that has all of the points, with a little room."""
+    from attractor_jax.portrait import with_room
+
+    return with_room(points.min(axis=0), points.max(axis=0))
+
+
 def chords(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The segments (n, 2, 2) that the article draws, and the numbers (n + 1,) that colour them."""
     vertices = np.asarray(Line(points).interpolated(DIVIDED).vertices)[::EVERY]
@@ -88,4 +95,6 @@ def label(coordinate: str) -> str:
     """What stands along an axis; activities and outputs have no unit."""
     if coordinate[0] == "x":
         return f"activity $x_{{{coordinate[1:]}}}$"
-    return "output $y_t$" if coordinate == "y" else f"output $y_{{t-{coordinate[2:]}}}$"
+    if coordinate == "y":
+        return "output $y_t$"
+    return f"output $y_{{t-{coordinate[2:]}}}$" if "-" in coordinate else f"component {coordinate[1:]} of the state"

@@ -18,7 +18,7 @@ from attractor_jax.config import ALONE, ConfigError, SweepConfig
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.parts import TableError
 from attractor_jax.plan import Plan, make_plan
-from attractor_jax.systems import System, get
+from attractor_jax.systems import get
 from sweeps.arguments import ArgumentProblem
 
 # Steps by which a network is measured that a person names: two seconds of one core, all exponents.
@@ -133,12 +133,15 @@ def cell_of_table(df: pd.DataFrame, cell_id: int) -> Cell:
     return Cell(str(row["system"]), axes, row, str(row["dtype"]))
 
 
-def measured_cell(system: str, axes: Mapping[str, float], *, devices: Any, steps: int = STEPS) -> Cell:
+def measured_cell(
+    system: str, axes: Mapping[str, float], *, devices: Any, steps: int = STEPS, dtype: str = "float64"
+) -> Cell:
     """A cell that is in no run, measured now: all its exponents.
 
     Args:
         axes: as in the grid of a sweep, one value each; defaults where it is silent.
         steps: measured; a multiple of 20. Chaos is resolved to 10/steps nats per step.
+        dtype: "float64" or "float32".
 
     Raises:
         ConfigError: an axis or a value that does not exist.
@@ -147,7 +150,7 @@ def measured_cell(system: str, axes: Mapping[str, float], *, devices: Any, steps
     from attractor_jax.regimes import classify
     from attractor_jax.sweep import as_table, table_columns
 
-    plan = plan_of_cell(system, axes, transient=TRANSIENT, steps=steps)
+    plan = plan_of_cell(system, axes, transient=TRANSIENT, steps=steps, dtype=dtype)
     (part,) = plan.parts()
     engine = Engine(plan, part.group, devices[:1], 2.0**30, 1)
     table = as_table(table_columns(plan), engine.measure(part.blocks()), plan.spectrum_length)
@@ -170,16 +173,3 @@ def plan_of_cell(system: str, axes: Mapping[str, float], *, transient: int, step
         "plan": {"part_steps": 10**12, "shaped_for": None}, **ALONE,
     })  # fmt: skip
     return make_plan(config)
-
-
-def checked_axes(system: System, given: Mapping[str, float | None]) -> dict[str, float]:
-    """The axes that were given, all of which the system must have.
-
-    Raises:
-        ArgumentProblem: one that it has not.
-    """
-    names = [axis.name for axis in system.axes]
-    for name, value in given.items():
-        if value is not None and name not in names:
-            raise ArgumentProblem(f"`--{name}` is no axis of system {system.name}, which has {', '.join(names)}")
-    return {name: value for name, value in given.items() if value is not None}

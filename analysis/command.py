@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from analysis.style import DPI, RC, number
 from attractor_jax.axes import select, table_axes, varied_axes
+from attractor_jax.parts import put
 from sweeps.arguments import ArgumentProblem, RunParser, refuse
 
 
@@ -150,7 +151,6 @@ def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None, dpi
     Raises:
         OSError: the folder cannot be made or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     told = json.dumps(runs, default=str, ensure_ascii=True) if runs is not None else ""
     kind = path.suffix[1:]
     metadata: dict[str, str | None] = {"Title": title}
@@ -160,13 +160,21 @@ def save_figure(figure: Figure, path: Path, *, title: str, runs: Any = None, dpi
         metadata |= {"Creator": "attractor_jax", "Subject": told, "CreationDate": None}
     else:
         metadata |= {"Creator": "attractor_jax", "Description": told, "Date": None}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with matplotlib.rc_context(RC):
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with matplotlib.rc_context(RC):
+        save(path, lambda new: figure.savefig(new, format=kind, dpi=dpi, metadata=metadata))
+
+
+def save(path: Path, write: Callable[[Path], object]) -> None:
+    """A file in a folder that is made for it, all of it or nothing.
+
+    Args:
+        write: writes it to the path that it is given, whatever that ends in.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    put(path, write, temporary=path.with_name(f".{path.name}.{os.getpid()}"))
 
 
 def check_out(path: Path | None) -> None:

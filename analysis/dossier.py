@@ -28,6 +28,7 @@ SHOWN_RETURNS = 8_000  # points of the return map
 WINDOW = 2**12  # steps of each spectrum whose mean is shown
 PIXELS, POINTS = 420, 1e7
 MOST_CURVES = 4  # exponents whose convergence is drawn one by one
+ROUNDING = 1e-12  # share by which an output at rest still moves
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Evidence:
     """What was computed of one cell.
 
     Attributes:
-        y: (SEEN,), outputs after the transient.
-        counts, extent, names: its portrait, None where it has no two coordinates.
+        y: (SEEN,), outputs after the transient; NaN from where the orbit diverged.
+        portrait: None where it has no two coordinates, or diverged.
         exponents, errors: (k,), nats per step.
         blocks: (BLOCKS, k), their means over blocks.
         block_steps: length of a block.
@@ -98,9 +99,29 @@ def draw(cell: Cell, evidence: Evidence) -> Figure:
     return figure
 
 
+def _still(y: np.ndarray) -> bool:
+    """Does the output move by no more than rounding?"""
+    return bool(np.isfinite(y).all() and np.ptp(y) <= ROUNDING * max(1.0, float(np.abs(y).max())))
+
+
+def _says(ax: Axes, words: str) -> None:
+    """Words in place of a curve that there is not."""
+    ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes, color=style.FAINT)
+
+
+def _at_rest(ax: Axes, y: np.ndarray, sides: str) -> None:
+    """Limits around a value that does not move: else its rounding would fill the panel."""
+    for side in sides:
+        (ax.set_xlim if side == "x" else ax.set_ylim)(float(y[0]) - 1e-3, float(y[0]) + 1e-3)
+
+
 def _series(ax: Axes, evidence: Evidence) -> None:
     ax.plot(np.arange(SHOWN), evidence.y[:SHOWN], "-", color=style.FAINT, linewidth=0.6)
     ax.plot(np.arange(SHOWN), evidence.y[:SHOWN], ".", color=style.INK, markersize=2.5)
+    if _still(evidence.y):
+        _at_rest(ax, evidence.y, "y")
+    elif not np.isfinite(evidence.y).all():
+        _says(ax, "the orbit diverged")
     ax.set_xlim(0, SHOWN - 1)
     ax.set_xlabel("step t")
     ax.set_ylabel("output $y_t$")
@@ -109,6 +130,11 @@ def _series(ax: Axes, evidence: Evidence) -> None:
 def _returns(ax: Axes, evidence: Evidence) -> None:
     y = evidence.y[: SHOWN_RETURNS + 1]
     ax.plot(y[:-1], y[1:], ".", color=style.INK, markersize=1.2, markeredgewidth=0, rasterized=True)
+    if _still(y):
+        _at_rest(ax, y, "xy")
+        ax.plot(y[:1], y[:1], "o", color=style.INK, markersize=4)
+    elif not np.isfinite(y).all():
+        _says(ax, "the orbit diverged")
     ax.set_xlabel("$y_t$")
     ax.set_ylabel("$y_{t+1}$")
     ax.set_title("return map")
@@ -118,7 +144,8 @@ def _portrait(ax: Axes, evidence: Evidence) -> None:
     seen = evidence.portrait
     if seen is None:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no portrait: one coordinate, or an orbit that diverged", ha="center", transform=ax.transAxes)
+        one = np.isfinite(evidence.y).all()
+        _says(ax, "no portrait: the state is one number" if one else "no portrait: the orbit diverged")
         return
     from analysis.article_style import label
 
@@ -140,16 +167,18 @@ def power(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _power(ax: Axes, evidence: Evidence) -> None:
-    frequency, density = power(evidence.y)
-    most = density[1:].max(initial=0.0)
     ax.set_xlabel("frequency (cycles per step)")
     ax.set_ylabel("power of y")
     ax.set_xlim(0, 0.5)
-    if most > 0:
-        # What lies fourteen orders below the highest line is rounding.
-        ax.semilogy(frequency[1:], np.maximum(density[1:], 1e-14 * most), color=style.INK, linewidth=0.6)
+    if not np.isfinite(evidence.y).all():
+        _says(ax, "the orbit diverged")
+    elif _still(evidence.y):
+        _says(ax, "y does not move")
     else:
-        ax.text(0.5, 0.5, "y is constant", ha="center", transform=ax.transAxes)
+        frequency, density = power(evidence.y)
+        # What lies fourteen orders below the highest line is rounding.
+        floor = 1e-14 * density[1:].max()
+        ax.semilogy(frequency[1:], np.maximum(density[1:], floor), color=style.INK, linewidth=0.6)
 
 
 def _spectrum(ax: Axes, evidence: Evidence) -> None:
@@ -160,8 +189,9 @@ def _spectrum(ax: Axes, evidence: Evidence) -> None:
         index[finite], evidence.exponents[finite], yerr=2 * evidence.errors[finite], fmt="o", color=style.INK,
         markersize=3.2, linewidth=0.9, capsize=2,
     )  # fmt: skip
-    if not finite.all():
-        style.mark_at_floor(ax, index[~finite], "v")
+    style.mark_at_floor(ax, index[np.isneginf(evidence.exponents)], "v")
+    if np.isnan(evidence.exponents).all():
+        _says(ax, "the orbit diverged")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("exponent i")
     ax.set_ylabel(style.LAMBDA_I)
@@ -182,13 +212,15 @@ def _convergence(ax: Axes, evidence: Evidence) -> None:
         scatter = np.sqrt(np.maximum(np.cumsum(blocks**2) / n - mean**2, 0) / np.maximum(n - 1, 1))
         ax.fill_between(time[4:], (mean - scatter)[4:], (mean + scatter)[4:], color=colour, alpha=0.25, linewidth=0)
         ax.plot(time, mean, color=colour, linewidth=1.0, label=f"$\\lambda_{{{i + 1}}}$")
+    if not np.isfinite(evidence.blocks).any():
+        _says(ax, "the orbit diverged" if np.isnan(evidence.blocks).any() else "superstable: minus infinity")
     ax.set_xscale("log")
     ax.set_xlim(time[0], time[-1])
     ax.set_xlabel("steps measured")
     ax.set_ylabel("mean so far (nats per step)")
     ax.set_title("running exponents, ± one standard error")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper right", ncols=curves)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.04))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -24,6 +24,9 @@ BY = ("coverage", "edge", "dimension")
 BEST, MOST = 64, 400
 # The article keeps networks that visit between a tenth and nine tenths of the boxes (Sprott 1998).
 KEPT = (0.1, 0.9)
+# Among thousands of cells, those nearest to the edge of chaos are the false positives of it: standard errors that
+# lambda_1 must be from zero.
+SURE = 6.0
 
 # A portrait of the sheet, in pixels, and the points in it: some twenty a pixel.
 PIXELS, POINTS = 384, 3e6
@@ -37,8 +40,9 @@ def chosen(df: pd.DataFrame, by: str, best: int) -> pd.DataFrame:
     Args:
         df: a classified table.
         by: "coverage": those that the article's filter keeps, the nearest to half of the boxes first. "edge": the
-            chaotic ones, the weakest chaos first. "dimension": the largest Kaplan-Yorke dimension first, those that
-            the number of exponents censors by what is known of them.
+            chaotic ones whose lambda_1 is beyond `SURE` of its errors, the weakest chaos first. "dimension": the
+            largest Kaplan-Yorke dimension first, those that the number of exponents censors by what is known of them,
+            and of equal ones the largest lambda_1.
         best: how many at the most.
 
     Raises:
@@ -52,13 +56,14 @@ def chosen(df: pd.DataFrame, by: str, best: int) -> pd.DataFrame:
         kept = df[df["coverage"].between(*KEPT)]
         order = (kept["coverage"] - 0.5).abs()
     elif by == "edge":
-        kept = df[df["regime"].isin(CHAOTIC_REGIMES)]
+        kept = df[df["regime"].isin(CHAOTIC_REGIMES) & (df["lambda_1"] > SURE * df["lambda_1_se"])]
         order = kept["lambda_1"]
     else:
         lower = df["kaplan_yorke_dimension"].fillna(df["kaplan_yorke_lower"]).astype(float)
         kept = df[lower > 0]
         order = -lower[kept.index]
-    return kept.loc[order.sort_values(kind="stable").index[:best]]
+    ranked = pd.DataFrame({"order": order, "lambda_1": -kept["lambda_1"].astype(float)})
+    return kept.loc[ranked.sort_values(["order", "lambda_1"], kind="stable").index[:best]]
 
 
 @style.styled
@@ -91,12 +96,18 @@ def draw(df: pd.DataFrame, by: str = "coverage", best: int = BEST, *, devices: A
 
 
 def _pictures(df: pd.DataFrame, rows: pd.DataFrame, devices: Any) -> Iterator[tuple[Cell, np.ndarray]]:
-    """Each cell and its portrait; what has no two hidden units is seen by its output and the one before."""
+    """Each cell and its portrait, seen by its first two coordinates.
+
+    Raises:
+        ValueError: there is but one.
+    """
     from attractor_jax.portrait import coordinate_names, portrait
 
     for cell_id in rows["cell_id"]:
         cell = cell_of_table(df, cell_id)
         names = coordinate_names(cell.map, len(cell.state))[:2]
+        if len(names) < 2:
+            raise ValueError(f"a gallery needs states of two numbers at least, and system {cell.system} has one")
         seen = portrait(cell.map, cell.state, coordinates=names, points=POINTS, size=(PIXELS, PIXELS), devices=devices)
         yield cell, tones.coloured(seen.counts)
 
@@ -119,14 +130,15 @@ def _caption(cell: Cell) -> str:
 def _note(df: pd.DataFrame, by: str, shown: int) -> str:
     what = {
         "coverage": f"visiting between {KEPT[0]:g} and {KEPT[1]:g} of 100 × 100 boxes, the nearest to half first",
-        "edge": "chaotic, the smallest λ₁ first",
+        "edge": f"chaotic with λ₁ > {SURE:g} standard errors, the smallest first",
         "dimension": "the largest Kaplan–Yorke dimension first; ≥ where the exponents measured do not suffice",
     }[by]
     there = len(chosen(df, by, len(df)))
     return (
-        f"{shown} of {there:,} cells {what}. x₁ to the right and x₂ upwards, each over its own range, "
-        f"{POINTS:,.0f} points; brightness by the logarithm of the count. The orbits go on where the run's measurement "
-        "ended: what was chaos there may have settled."
+        f"{shown} of {there:,} cells {what}. The first coordinate to the right and the second upwards (x₁ and "
+        f"x₂ of networks), each over its own range, "
+        f"{POINTS:,.0f} points; brightness by the logarithm of the count. Portraits are taken "
+        "later in the orbits than the run's measurement: what was chaos there may have settled."
     )
 
 

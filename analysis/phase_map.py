@@ -25,6 +25,7 @@ VALUE_LABELS = {
 
 # Numbers are written into the cells of a heat map that has no more than these: with more they cannot be read.
 NUMBERED_UP_TO = 80
+MOST_COLUMNS_OF_NUMBERS = 12  # of lambda_1, whose numbers are the longest
 
 
 def networks(df: pd.DataFrame) -> pd.DataFrame:
@@ -152,6 +153,8 @@ def _write_numbers(
 ) -> None:
     """The number in each cell, where there are few enough: colour alone cannot be read off a print."""
     digits = 3 if value == "lambda_1" else 2
+    if len(across.values) > (MOST_COLUMNS_OF_NUMBERS if value == "lambda_1" else 2 * MOST_COLUMNS_OF_NUMBERS):
+        return  # they would run into one another
     columns, rows = across.positions.tolist(), up.positions.tolist()
     for (row, column), number in np.ndenumerate(image):
         if np.isnan(number):

@@ -9,7 +9,6 @@ are computed now (--gallery 0: none).
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -127,14 +126,7 @@ def _report(argv: list[str] | None) -> int:
     words = [f"{axis}{value:g}" for axis, value in where.items()]
     path = asked.out or asked.run / "figures" / ("_".join(["report", *words]) + ".html")
     content = page(run, portraits=asked.gallery)
-    from attractor_jax.parts import put
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    put(
-        path,
-        lambda new: new.write_text(content, encoding="utf-8"),
-        temporary=path.with_name(f".{path.name}.{os.getpid()}"),
-    )
+    command.save(path, lambda new: new.write_text(content, encoding="utf-8"))
     print(path)
     return 0
 

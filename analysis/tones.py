@@ -8,9 +8,10 @@ import numpy as np
 TONES = ("log", "equalised")
 # Tone of what was visited least: apart from what was never visited.
 FAINTEST = 0.1
-# A picture of which less than this share was visited is drawn with a brush, one pixel wide for so many of the picture:
-# a curve of single pixels is lost in print.
+# A picture of which less than this share was visited is drawn with a brush, one pixel wide for so many of the picture,
+# and two at the least: a curve of single pixels is lost in print. So is a cycle, which gets a wider one.
 THIN, BRUSH = 0.02, 450
+FEW, WIDE_BRUSH = 0.0005, 90
 # Maps whose lightness rises steadily: they survive a grey print and all kinds of colour-blindness.
 COLOURS = ("inferno", "magma", "viridis", "cividis", "bone", "gray")
 
@@ -36,13 +37,20 @@ def toned(counts: np.ndarray, tones: str = "log") -> np.ndarray:
         low, high = np.log(np.quantile(found, [0.01, 0.999]))
         share = (np.log(found) - low) / (high - low) if high > low else np.ones(len(found))
     result[filled] = FAINTEST + (1 - FAINTEST) * np.clip(share, 0, 1)
-    return _brushed(result, round(counts.shape[1] / BRUSH)) if filled.mean() < THIN else result
+    share = filled.mean()
+    if share >= THIN:
+        return result
+    return _brushed(result, max(2, round(counts.shape[1] / (WIDE_BRUSH if share < FEW else BRUSH))))
 
 
 def _brushed(image: np.ndarray, width: int) -> np.ndarray:
-    """The brightest of each pixel's neighbourhood, so many pixels wide."""
-    for axis in (0, 1):
-        image = np.max([np.roll(image, shift, axis) for shift in range(-(width // 2), (width + 1) // 2 or 1)], axis=0)
+    """The brightest of each pixel's neighbourhood, so many pixels wide and high."""
+    before = width // 2
+    for axis, n in enumerate(image.shape):
+        room = [(0, 0), (0, 0)]
+        room[axis] = (before, width - 1 - before)
+        padded = np.pad(image, room)
+        image = np.max([np.take(padded, range(i, i + n), axis) for i in range(width)], axis=0)
     return image
 
 

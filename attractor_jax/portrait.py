@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from attractor_jax.config import a_list
 from attractor_jax.iterate import STRETCH, iterate
@@ -27,6 +27,9 @@ APART = 61
 # Share of a state by which orbits begin beside it: else each would walk in the footsteps of the next. On a torus they
 # stay as far apart as they began, and with a hundredth of this its points lie in rows.
 KICK = 1e-2
+# Share of the range of y by which its ends, and its standard deviation, may differ between two stretches as short as a
+# call on one attractor.
+ANOTHER = 0.25, 0.12
 # Steps of all orbits in one call, between two reports of progress.
 CALL = 512
 # Share of the range that is left free at each side.
@@ -43,6 +46,9 @@ class Portrait:
         coordinates: names of what lies along the axes.
         points: that were counted, those outside the image included.
         outside: points that fell outside.
+        orbits: that were followed.
+        elsewhere: orbits whose output ended in another range than the orbit had that was asked for: chaos that ended on
+            the way, or another attractor.
     """
 
     counts: Int[np.ndarray, "height width"]
@@ -50,14 +56,18 @@ class Portrait:
     coordinates: tuple[str, ...]
     points: int
     outside: int
+    orbits: int = 0
+    elsewhere: int = 0
 
 
 def coordinate_names(map_: Any, dimension: int) -> tuple[str, ...]:
-    """The coordinates that orbits of a map have: activities x1, x2, ... of hidden units, the output y, and y-1, y-2,
-    ... of so many steps before (components of the state, where it is no register of outputs).
+    """The coordinates that orbits of a map have: activities x1, x2, ... of hidden units, the output y and, of a shift
+    register, the outputs y-1, y-2, ... so many steps before; of other maps the further components y2, y3, ... of the
+    state.
     """
     units = map_.gains.shape[0] if hasattr(map_, "hidden") else 0
-    return (*(f"x{i + 1}" for i in range(units)), "y", *(f"y-{j}" for j in range(1, dimension)))
+    further = (f"y-{j}" if hasattr(map_, "entries") else f"y{j + 1}" for j in range(1, dimension))
+    return (*(f"x{i + 1}" for i in range(units)), "y", *further)
 
 
 def check_coordinates(names: Sequence[str], there: Sequence[str]) -> None:
@@ -84,11 +94,13 @@ class Attractor:
         map: called as map(state).
         states: (D, orbits) of each device.
         devices: that count.
+        reach: (3,), lowest and highest output of the orbit that they come from, and its standard deviation.
     """
 
     map: Any
     states: tuple[Float[Array, "D orbits"], ...]
     devices: Sequence[Any]
+    reach: Float[Array, "3"]
 
     @classmethod
     def of(
@@ -116,10 +128,10 @@ class Attractor:
             raise ValueError(f"`orbits` must be at least 1 and `transient` 0, got {orbits} and {transient}")
         devices = jax.devices() if devices is None else devices
         map_, state = as_pytree(map), jnp.asarray(state)
-        states = _spread(map_, state, transient=transient, orbits=orbits * len(devices))
+        states, reach = _spread(map_, state, transient=transient, orbits=orbits * len(devices))
         if not bool(jnp.isfinite(states).all()):
             raise ValueError("`state` must lead to an orbit that stays finite")
-        return cls(map_, tuple(jnp.split(states, len(devices), axis=1)), devices)
+        return cls(map_, tuple(jnp.split(states, len(devices), axis=1)), devices, reach)
 
     def look(
         self,
@@ -154,7 +166,7 @@ class Attractor:
             raise ValueError(f"`points` and `size` must be at least 1, got {points:g} and {size}")
         seen = _Seen(self.map, jnp.asarray(view, first.dtype))
         if extent is None:
-            extent = _with_room(*(np.asarray(edge) for edge in _range(seen, first, names=names)))
+            extent = with_room(*(np.asarray(edge) for edge in _range(seen, first, names=names)))
         edges, none = jnp.asarray(extent, first.dtype), jnp.zeros(width * height + 1, jnp.int32)
         at = [jax.device_put((seen, edges), device) for device in self.devices]
         each = [jax.device_put((jnp.copy(s), none), d) for s, d in zip(self.states, self.devices, strict=True)]
@@ -168,7 +180,10 @@ class Attractor:
             jax.block_until_ready(each)
             progress(per_call)
         total = np.sum([np.asarray(counts, np.int64) for _, counts in each], axis=0)
-        return Portrait(total[:-1].reshape(height, width), extent, names, calls * per_call, int(total[-1]))
+        image, orbits = total[:-1].reshape(height, width), per_call // CALL
+        ends = [_elsewhere(seen.map, states, self.reach) for (seen, _), (states, _) in zip(at, each, strict=True)]
+        elsewhere = sum(int(each.sum()) for each in ends)
+        return Portrait(image, extent, names, calls * per_call, int(total[-1]), orbits, elsewhere)
 
 
 def portrait(
@@ -213,7 +228,14 @@ def read_coordinates(
 ) -> list[Float[Array, "*orbits"]]:
     """The coordinates of a state, or of the states of many orbits if the map has lanes for them."""
     x = map_.hidden(state) if any(name[0] == "x" for name in names) else None
-    return [x[int(name[1:]) - 1] if x is not None and name[0] == "x" else state[int(name[2:] or 0)] for name in names]
+
+    def read(name: str) -> Array:
+        if name[0] == "x" and x is not None:
+            return x[int(name[1:]) - 1]
+        steps_before, component = (int(name[2:]), 0) if name[1:2] == "-" else (0, int(name[1:] or 1) - 1)
+        return state[steps_before + component]
+
+    return [read(name) for name in names]
 
 
 def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]) -> Float[Array, "2 orbits"]:
@@ -223,15 +245,38 @@ def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]
 
 
 @partial(jax.jit, static_argnames=("transient", "orbits"))
-def _spread(map_: Any, state: Float[Array, "D"], *, transient: int, orbits: int) -> Float[Array, "D orbits"]:
-    """States of many orbits on the attractor of one."""
+def _spread(
+    map_: Any, state: Float[Array, "D"], *, transient: int, orbits: int
+) -> tuple[Float[Array, "D orbits"], Float[Array, "3"]]:
+    """States of many orbits on the attractor of one, and the reach of that one. An orbit that was kicked out of the
+    basin, and ends elsewhere, begins on the one instead.
+    """
 
     def further(state: Array, _: None) -> tuple[Array, Array]:
         return iterate(map_, state, steps=APART), state
 
     _, states = jax.lax.scan(further, iterate(map_, state, steps=transient), None, length=orbits)
-    beside = 1 + KICK * jax.random.normal(jax.random.key(0), states.shape, states.dtype)
-    return jax.lax.fori_loop(0, -(-transient // STRETCH), lambda _, s: _in_turn(map_, s)[1], (states * beside).T)
+    on_it = states.T
+    reach = jnp.stack([on_it[0].min(), on_it[0].max(), on_it[0].std()])
+    kick = KICK * jax.random.normal(jax.random.key(0), on_it.shape, on_it.dtype)
+    beside = jax.lax.fori_loop(0, -(-transient // STRETCH), lambda _, s: _in_turn(map_, s)[1], on_it * (1 + kick))
+    return jnp.where(_elsewhere(map_, beside, reach), on_it, beside), reach
+
+
+@jax.jit
+def _elsewhere(map_: Any, states: Float[Array, "D orbits"], reach: Float[Array, "3"]) -> Bool[Array, "orbits"]:
+    """Which orbits, followed for some hundred steps, have outputs in another range."""
+
+    def further(states: Array, _: None) -> tuple[Array, Array]:
+        after, states = _in_turn(map_, states)
+        return states, jnp.stack([state[0] for state in after])
+
+    outputs = jax.lax.scan(further, states, None, length=CALL // STRETCH)[1].reshape(-1, states.shape[1])
+    found = jnp.stack([outputs.min(axis=0), outputs.max(axis=0), outputs.std(axis=0)])
+    ends, deviation = ANOTHER
+    near = (reach[1] - reach[0]) * jnp.asarray([ends, ends, deviation], reach.dtype)
+    near = near + 1e-6 * jnp.maximum(1, jnp.abs(reach).max())
+    return ~(jnp.abs(found - reach[:, None]) <= near[:, None]).all(axis=0)
 
 
 @partial(jax.jit, static_argnames="names")
@@ -250,7 +295,7 @@ def _range(seen: _Seen, states: Float[Array, "D orbits"], *, names: tuple[str, .
     return jax.lax.fori_loop(0, CALL // STRETCH, further, (states, at.min(axis=1), at.max(axis=1)))[1:]
 
 
-def _with_room(low: np.ndarray, high: np.ndarray) -> tuple[float, float, float, float]:
+def with_room(low: np.ndarray, high: np.ndarray) -> tuple[float, float, float, float]:
     """The edges of an image that has all between these corners."""
     room = np.maximum(MARGIN * (high - low), 1e-6 * np.maximum(1, np.abs(high)))
     (left, bottom), (right, top) = low - room, high + room

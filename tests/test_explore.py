@@ -23,7 +23,7 @@ from test_figures import failed, run
 
 from analysis import explore
 from analysis.explorer import keep, live
-from analysis.explorer.asked import Asked, first_axes, read_axes, read_axis, slider_ends, swept_axis
+from analysis.explorer.asked import FIRST, Asked, first_axes, read_axes, read_axis, slider_ends, swept_axis
 from analysis.explorer.page import Page
 from analysis.explorer.panels import shown
 from analysis.explorer.plane import MEASURES, POOLED, Plane, usual_axes
@@ -72,7 +72,7 @@ def test_a_still_orbit_is_seen_as_one_point() -> None:
 @pytest.mark.parametrize(
     ("cell", "coordinates", "said"),
     [
-        (asked("henon", a=10.0), ("y", "y-1"), "leaves the finite numbers"),
+        (asked("henon", a=10.0), ("y", "y2"), "leaves the finite numbers"),
         (asked(), ("x1", "x9"), "`coordinates` must be of"),
     ],
 )
@@ -279,7 +279,7 @@ def test_bad_numbers_leave_the_page_as_it_is() -> None:
 def test_a_bad_cell_in_an_address_stays_in_sight() -> None:
     seen, _ = page(table(), cell="54")
     assert seen.run is not None and seen.run.complaint.line.visible
-    assert (seen.run.field.value, seen.asked.cell, seen.asked.axes["seed"]) == ("54", None, 70)
+    assert (seen.run.field.value, seen.asked.cell, seen.asked.axes["seed"]) == ("54", None, FIRST["seed"])
     seen.run.measure.value = "lambda_1"
     assert seen.run.field.value == "54"
     seen.run.field.value = "53"
@@ -290,7 +290,7 @@ def test_a_bad_cell_in_an_address_stays_in_sight() -> None:
 
 def test_what_fails_is_said() -> None:
     seen, pool = page(None, system="henon", a="10")
-    assert seen.asked.coordinates == ("y", "y-1")
+    assert seen.asked.coordinates == ("y", "y2")
     pool.work(seen.document)
     assert "Cannot be shown" in seen.words.text or "diverged" in seen.words.text
     assert seen.picture is None

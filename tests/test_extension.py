@@ -137,7 +137,7 @@ def test_a_run_of_which_nothing_is_there_is_computed(
     [
         (("measure.steps=400",), "measure must be that of the run in `extend`"),
         (("backend.dtype=float32",), "backend.dtype must be that of the run in `extend`, float64, got 'float32'"),
-        (("grid.refine=1",), "extend is for grids of axes, and grid lists cells or is refined"),
+        (("grid.refine=1",), "extend is for grids of axes, and grid lists cells, draws values or is refined"),
         (("experiment=transitions",), "extend"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from runs import TINY, cells_of, plan_of, sweep
 
 import attractor_jax as aj
 from analysis import article_style, dossier, gallery, tones, turning
 from analysis import portrait as command
 from analysis.cells import cell_of_table, finding, measured_cell, with_error
+from analysis.portrait_recipe import Recipe, read_recipe
 from attractor_jax.portrait import CALL, portrait
+from sweeps.arguments import ArgumentProblem
 
 QUASIPERIODIC = {"seed": 174658140, "N": 4, "D": 16, "s": 1.4}
 
@@ -63,9 +67,9 @@ def test_outputs_and_delays_are_coordinates_too() -> None:
 
 def test_what_lies_outside_is_counted_and_said() -> None:
     map_ = aj.HenonMap(jnp.asarray(1.4), jnp.asarray(0.3))
-    whole = portrait(map_, np.zeros(2), coordinates=("y", "y-1"), points=1e5, size=(32, 32))
+    whole = portrait(map_, np.zeros(2), coordinates=("y", "y2"), points=1e5, size=(32, 32))
     assert whole.outside == 0 and whole.counts.sum() == whole.points and whole.points % CALL == 0
-    half = portrait(map_, np.zeros(2), coordinates=("y", "y-1"), points=1e5, size=(32, 32), extent=(0, 2, -1, 1))
+    half = portrait(map_, np.zeros(2), coordinates=("y", "y2"), points=1e5, size=(32, 32), extent=(0, 2, -1, 1))
     assert 0.1 < half.outside / half.points < 0.9 and half.counts.sum() + half.outside == half.points
 
 
@@ -96,6 +100,12 @@ def test_tones_rise_with_the_counts_and_leave_the_unvisited_dark() -> None:
     thin = np.zeros((900, 900), int)
     thin[450] = 1
     assert 1 < (tones.toned(thin) > 0).any(axis=1).sum() < 5, "a curve of one pixel is drawn with a brush"
+    edge = np.zeros((900, 900), int)
+    edge[:, 0] = 1
+    assert not tones.toned(edge)[:, 450:].any(), "which does not reach around the picture"
+    point = np.zeros((384, 384), int)
+    point[100, 200] = 1
+    assert (tones.toned(point) > 0).sum() == 16
 
 
 def test_the_article_joins_every_sixteenth_vertex_of_a_path_in_thirds() -> None:
@@ -141,18 +151,37 @@ def test_a_picture_is_made_again_from_itself(
     first, second = map(pixels_of, (one, again))
     assert first.shape == (64, 64, 3)
     np.testing.assert_array_equal(first, second)
-    recipe = command.read_recipe(other)
-    assert recipe["axes"] == {"seed": 70, "N": 2, "D": 4, "s": 1.0} and recipe["colours"] == "viridis"
+    recipe, before = (read_recipe(path) for path in (other, one))
+    assert recipe.axes == {"N": 2, "D": 4, "seed": 70, "replicate": 0, "s": 1.0} and recipe.colours == "viridis"
+    assert before.finding and recipe.finding != before.finding
     monkeypatch.setattr(turning, "FRAMES", 3)
     turned = made(
         capsys, "--like", str(one), "--coordinates", "x1", "x2", "y", "--points", "1e3", "--pixels", "32",
         "--out", str(tmp_path / "t.gif"),
     )  # fmt: skip
     with Image.open(turned) as film:
-        assert film.n_frames == 3 and film.size == (32, 32)
+        assert film.n_frames == 3 and film.size[0] == 32 < film.size[1]
     for style in ("density", "article"):
         words = ("--style", style, "--pixels", "400", "--out", str(tmp_path / f"{style}.png"))
         assert abs(pixels_of(made(capsys, "--like", str(one), *words)).shape[1] - 400) <= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pixels": "abc"}, {"pixels": 400.5}, {"points": "1e5"}, {"coordinates": 3}, {"coordinates": ["x1"]},
+        {"axes": [1]}, {"axes": {"seed": "../x"}}, {"system": ["a"]}, {"tones": "foo"}, {"style": "foo"},
+        {"colours": 7}, {"dtype": "f"},
+        {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_recipe_that_somebody_changed_is_refused(changes: dict, tmp_path: Path) -> None:
+    told = PngImagePlugin.PngInfo()
+    whole = asdict(Recipe("uniform", {"seed": 1}).checked())
+    told.add_text("Description", json.dumps({"portrait": whole | changes}))
+    Image.new("RGB", (4, 4)).save(tmp_path / "one.png", pnginfo=told)
+    with pytest.raises(ArgumentProblem, match="`--like` must be a picture that this command made"):
+        read_recipe(tmp_path / "one.png")
 
 
 @pytest.mark.parametrize(
@@ -168,9 +197,13 @@ def test_a_picture_is_made_again_from_itself(
         (["--colours", "brown"], "`--colours` must be inferno, magma"),
         (["--like", "nothing.png"], "`--like` must be a picture that this command made, got 'nothing.png'"),
         (["--system", "henon"], "`--seed` is no axis of system henon, which has replicate, b, a"),
+        (["--at", "seed=3"], "`--at seed` must be left out where `--seed` is given, got 3"),
+        (["--at", "q=3"], "`--at q` is no axis of system uniform"),
+        (["--N", "0"], "`--N` must be between 1 and"),
         (["--system", "hennon"], "`--system` must be one of uniform"),
-        (["--s", "-1"], "`--at s` must be between 0 and 1e+06, got -1.0"),
+        (["--s", "-1"], "`--s` must be between 0 and 1e+06, got -1"),
         (["--cell", "3"], "`--cell` must come with a RUN"),
+        (["RUN", "--cell", "0"], "`--seed` must be left out where RUN and `--cell` say it all"),
         (["--out", "picture.jpg"], "`--out` must end in .png, got 'picture.jpg'"),
         (["--coordinates", "x1", "x2", "y", "--style", "article"], "`--style` must be density or bare for three"),
     ],
@@ -258,6 +291,30 @@ def test_a_dossier_of_every_kind_of_orbit(run: Path) -> None:
         np.testing.assert_allclose(evidence.blocks.mean(axis=0), evidence.exponents, atol=1e-10)
         figure = dossier.draw(cell, evidence)
         assert len(figure.axes) == 6 and cell.name in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("system", "axes", "says"),
+    [
+        ("henon", {"a": 1.4, "b": 0.3}, ""),
+        ("henon", {"a": 10.0, "b": 0.3}, "the orbit diverged"),
+        ("logistic", {"r": 4.0}, "no portrait: the state is one number"),
+        ("uniform", {"seed": 0, "N": 2, "D": 3, "s": 0.1}, "y does not move"),
+    ],
+)
+def test_a_dossier_of_any_map_says_what_there_is_not(system: str, axes: dict, says: str) -> None:
+    cell = measured_cell(system, axes, devices=jax.devices(), steps=2000)
+    figure = dossier.draw(cell, dossier.gathered(cell, devices=jax.devices(), steps=2000, points=1e4))
+    told = {text.get_text() for ax in figure.axes for text in ax.texts}
+    assert says in told if says else not told
+
+
+def test_orbits_that_are_kicked_out_of_the_basin_begin_on_the_attractor() -> None:
+    """Henon's attractor lies so near the border of its basin that a kick of a hundredth throws orbits to infinity."""
+    map_ = aj.HenonMap(jnp.asarray(1.4), jnp.asarray(0.3))
+    seen = portrait(map_, np.array([0.1, 0.1]), coordinates=("y", "y2"), points=3e5, size=(64, 64))
+    assert seen.elsewhere == 0 and 0.02 < (seen.counts > 0).mean() < 0.2
+    np.testing.assert_allclose(seen.extent, (-1.37, 1.36, -0.41, 0.41), atol=0.03)
 
 
 def test_power_is_that_of_a_sine() -> None:

@@ -63,10 +63,10 @@ class RunPanel:
         self.legend = Div(text="", width=WIDTH, margin=(0, 0, 0, 4))
         self.heading = Div(text=self._heading(), width=WIDTH, margin=(2, 0, 0, 4), name="heading")
         self.rows = ColumnDataSource({name: [] for name in ("cell_id", *self._shown, "regime", "lambda_1")})
-        columns = [TableColumn(field="cell_id", title="cell", width=46)]
-        columns += [TableColumn(field=axis, title=axis, width=58) for axis in self._shown]
-        columns += [TableColumn(field="regime", title="regime", width=88)]
-        columns += [TableColumn(field="lambda_1", title="λ₁ (nats per step)", width=130)]
+        columns = [TableColumn(field="cell_id", title="cell", width=44)]
+        columns += [TableColumn(field=axis, title=axis, width=48) for axis in self._shown]
+        columns += [TableColumn(field="regime", title="regime", width=104)]
+        columns += [TableColumn(field="lambda_1", title="λ₁ (nats/step)", width=176)]
         self.table = DataTable(
             source=self.rows, columns=columns, index_position=None, width=WIDTH, height=134, row_height=21,
             autosize_mode="none", fit_columns=True, sortable=False, reorderable=False, margin=(0, 0, 0, 4), name="list",
