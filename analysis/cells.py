@@ -24,6 +24,7 @@ from sweeps.arguments import ArgumentProblem
 # Steps by which a network is measured that a person names: two seconds of one core, all exponents.
 TRANSIENT, STEPS = 10_000, 20_000
 LONGEST_PERIOD = 1024
+MOST_DIGITS = 8  # of an exponent, behind the point
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,28 @@ def finding(row: pd.Series) -> str:
 
 
 def with_error(value: float, error: float) -> str:
-    """A number with its standard error, to two digits of the error: 0.1116 ± 0.0003."""
-    if not np.isfinite(value) or not np.isfinite(error) or error <= 0:
+    """A number with its standard error, to two digits of the error: 0.11160 ± 0.00031."""
+    digits = _digits(value, error)
+    if digits is None:
         return f"{value:.4g}"
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    if digits <= 8:
+    if digits <= MOST_DIGITS:
         return f"{value:.{digits}f} ± {error:.{digits}f}"
-    return f"{value:.1e} ± {error:.0e}" if abs(value) < 1e-4 else f"{value:.8f} ± {error:.0e}"
+    return f"{value:.1e} ± {error:.0e}" if abs(value) < 1e-4 else f"{value:.{MOST_DIGITS}f} ± {error:.0e}"
+
+
+def concise(value: float, error: float) -> str:
+    """The same where there is little room: 0.11160(31), the error in units of the last digit."""
+    digits = _digits(value, error)
+    if digits is None or digits > MOST_DIGITS:
+        return f"{value:.4g}"
+    return f"{value:.{digits}f}({error:.1f})" if digits == 0 else f"{value:.{digits}f}({round(error * 10**digits)})"
+
+
+def _digits(value: float, error: float) -> int | None:
+    """Digits behind the point that show two of the error; None where there is no error to show."""
+    if not np.isfinite(value) or not np.isfinite(error) or error <= 0:
+        return None
+    return max(0, 1 - int(np.floor(np.log10(error))))
 
 
 def cell_of_run(run: Path, cell_id: int) -> Cell:

@@ -19,7 +19,7 @@ from runs import TINY, cells_of, plan_of, sweep
 import attractor_jax as aj
 from analysis import article_style, dossier, gallery, tones, turning
 from analysis import portrait as command
-from analysis.cells import cell_of_table, finding, measured_cell, with_error
+from analysis.cells import cell_of_table, concise, finding, measured_cell, with_error
 from analysis.portrait_recipe import Recipe, read_recipe
 from attractor_jax.portrait import CALL, portrait
 from sweeps.arguments import ArgumentProblem
@@ -248,6 +248,11 @@ def test_a_cell_of_a_run_is_the_network_that_was_measured(run: Path) -> None:
 )
 def test_numbers_carry_two_digits_of_their_error(value: float, error: float, text: str) -> None:
     assert with_error(value, error) == text
+
+
+def test_concise_numbers_count_their_error_in_the_last_digit() -> None:
+    assert concise(0.11163, 0.00031) == "0.11163(31)" and concise(-2.5, 0.2) == "-2.50(20)"
+    assert concise(120.0, 30.0) == "120(30.0)" and concise(0.5, 0.0) == "0.5" and concise(-3.2e-8, 7e-9) == "-3.2e-08"
 
 
 def test_the_gallery_shows_what_it_says(run: Path) -> None:

@@ -12,7 +12,7 @@ from bokeh import layouts
 from bokeh.events import DoubleTap, Tap
 from bokeh.models import ColumnDataSource, DataTable, Div, Select, TableColumn, TextInput
 
-from analysis.cells import with_error
+from analysis.cells import concise
 from analysis.explorer.asked import Asked, read_choice
 from analysis.explorer.controls import BESIDE, Complaint
 from analysis.explorer.panels import empty_plot, ticked
@@ -182,7 +182,7 @@ class RunPanel:
         data |= {axis: [number(value) for value in told[axis]] for axis in self._shown}
         data["regime"] = [str(regime).replace("_", " ") for regime in told["regime"]]
         data["lambda_1"] = [
-            with_error(value, error) if np.isfinite(value) else str(value)
+            concise(value, error) if np.isfinite(value) else str(value)
             for value, error in zip(told["lambda_1"].astype(float), told["lambda_1_se"].astype(float), strict=True)
         ]
         self.rows.data = data
