@@ -188,7 +188,7 @@ def test_logistic_chaos_and_a_cycle(dtype: str) -> None:
     assert cycle["lambda_two_orbit"] == pytest.approx(LOGISTIC_2_CYCLE, rel=1e-6 if dtype == "float64" else 0.03)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_networks(dtype: str, tmp_path: Path) -> None:
     curve, chaotic = NETWORKS["C"], NETWORKS["chaotic"]
     cells = [(curve.seed, curve.s), (chaotic.seed, chaotic.s), (0, 0.05), (0, 0.0)]
