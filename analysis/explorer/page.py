@@ -131,7 +131,7 @@ class Page:
         )
         for select in (self.across, self.up):
             select.on_change("value", self._turned_portrait)
-        self.words = Div(text="", width=BESIDE - 8, min_height=66, margin=(0, 0, 0, 8), name="words")
+        self.words = Div(text="", width=BESIDE - 8, height=70, margin=(0, 0, 0, 8), name="words")
         self.state = Div(text="", width=200, margin=(16, 0, 0, 4), name="state")
         self.address = Div(text="", visible=False, name="address")
         self.address.js_on_change("text", CustomJS(code=ADDRESS))
