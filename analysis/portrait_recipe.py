@@ -167,12 +167,13 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
             raise ArgumentProblem(f"{option} must be left out where RUN and `--cell` say it all")
     recipe = read_recipe(arguments.like) if arguments.like is not None else Recipe(arguments.system or "uniform", {})
     system = get(arguments.system or recipe.system)
-    kept = recipe.axes if system.name == recipe.system else {}
+    other = system.name != recipe.system  # with other axes, and other coordinates
+    kept = {} if other else recipe.axes
     network = {"system": system.name, "axes": {**kept, **axes}, "dtype": arguments.dtype or recipe.dtype}
     if any(getattr(recipe, name) != value for name, value in network.items()):
         recipe = replace(recipe, **network, finding="")
-    if system.name != get(recipe.system).name or not kept and arguments.like is not None:
-        recipe = replace(recipe, coordinates=())  # another system has others
+    if other:
+        recipe = replace(recipe, coordinates=())
     if arguments.coordinates is not None:
         dimensions = len(recipe.coordinates) or 2
         recipe = replace(recipe, coordinates=tuple(arguments.coordinates))

@@ -27,7 +27,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
-from attractor_jax.activation import EXP, LN2, largest_looked_at
+from attractor_jax.fused_step import PLAIN, PTX, Arithmetic, Step, integer_like, largest
 from attractor_jax.interval import split
 from attractor_jax.measurement import Measurement
 from attractor_jax.measures.output import Sums, seen
@@ -60,7 +60,7 @@ class Kernel:
         """The states (G, D, S) `steps` steps on."""
         D = states.shape[1]
 
-        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any) -> None:
+        def run(cells: Callable[..., _Cells], step: Step, given: Any, out: Any) -> None:
             y = jax.lax.fori_loop(0, steps, lambda _, y: step(y), cells().load(given, D))
             cells(y[0]).store(out, y)
 
@@ -72,7 +72,7 @@ class Kernel:
         if not steps:
             return states, jnp.zeros_like(first)
 
-        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any) -> None:
+        def run(cells: Callable[..., _Cells], step: Step, given: Any, out: Any) -> None:
             def one_step(_: Array, carry: tuple[list[Array], Array, Array]) -> tuple[list[Array], Array, Array]:
                 y, low, high = carry
                 y = step(y)
@@ -93,14 +93,14 @@ class Kernel:
         and the lowest and highest of their first numbers on the way.
         """
 
-        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any, states: Any, near: Any) -> None:
+        def run(cells: Callable[..., _Cells], step: Step, given: Any, out: Any, states: Any, near: Any) -> None:
             here = cells()
             start, (tolerance,) = here.load(states, D), here.load(near, 1)
 
             def one_step(t: Array, carry: Any) -> Any:
                 y, period, low, high = carry
                 y = step(y)
-                apart = _largest([entry - first for entry, first in zip(y, start, strict=True)])
+                apart = largest([entry - first for entry, first in zip(y, start, strict=True)])
                 period = jnp.where((period == 0) & (apart <= tolerance), t + 1, period)
                 return y, period, jnp.minimum(low, y[0]), jnp.maximum(high, y[0])
 
@@ -129,7 +129,7 @@ class Kernel:
         D, room = m.state.shape[1], m.block_growth.shape[1]
         repeats = jnp.ones((), jnp.int32) if repeats is None else repeats
 
-        def run(cells: Callable[..., _Cells], step: _Step, given: Any, out: Any, taken: Any, repeats: Any) -> None:
+        def run(cells: Callable[..., _Cells], step: Step, given: Any, out: Any, taken: Any, repeats: Any) -> None:
             length = block_steps * repeats[0]
 
             def close_section(t: Array, now: _Running) -> _Running:
@@ -197,7 +197,7 @@ class Kernel:
         G, S = parameters["s"].shape
         N, columns = draws["weights"].shape[1:3]
         shared = draws["weights"].ndim == 3
-        arithmetic = PLAIN if self.interpret else _PTX
+        arithmetic = PLAIN if self.interpret else PTX
 
         def kernel(weights: Any, gains: Any, s: Any, given: Any, *refs: Any) -> None:
             *more, out = refs
@@ -205,7 +205,7 @@ class Kernel:
             w = cells().load(weights, N * columns, shared=shared)
             rows = [w[i * columns : (i + 1) * columns] for i in range(N)]
             gains, (scale,) = cells().load(gains, N, shared=shared), cells().load(s, 1)
-            run(cells, _Step.of(self.family, rows, gains, scale, arithmetic), given, out, *more)
+            run(cells, Step.of(self.family, rows, gains, scale, arithmetic), given, out, *more)
 
         flat = jax.tree.map(jnp.ravel, (draws["weights"], draws["gains"], parameters["s"], carried, *more))
         out = pl.pallas_call(
@@ -230,7 +230,7 @@ class _Cells:
     """
 
     def __init__(
-        self, draws: int, lanes: int, program: Array, arithmetic: _Arithmetic, after: Array | None = None
+        self, draws: int, lanes: int, program: Array, arithmetic: Arithmetic, after: Array | None = None
     ) -> None:
         thread = program * THREADS + jax.lax.iota(jnp.int32, THREADS)
         if after is not None:
@@ -283,7 +283,7 @@ class _Running:
         none = jnp.zeros(smallest.shape, jnp.int32)
         return cls(y, dy, none, jnp.ones_like(smallest), none, smallest, sums)
 
-    def after(self, step: _Step) -> _Running:
+    def after(self, step: Step) -> _Running:
         """The same one step on."""
         y, dy, determinant = step.tangent(self.y, self.dy)
         size = jnp.abs(determinant)
@@ -304,8 +304,8 @@ class _Running:
         """
         dtype = self.product.dtype
         info = jnp.finfo(dtype)
-        power = split(_largest(self.dy))[1]
-        scale = jax.lax.bitcast_convert_type((1 - info.minexp - power).astype(_integer(dtype)) << info.nmant, dtype)
+        power = split(largest(self.dy))[1]
+        scale = jax.lax.bitcast_convert_type((1 - info.minexp - power).astype(integer_like(dtype)) << info.nmant, dtype)
         product, more = split(self.product)
         return replace(
             self,
@@ -319,144 +319,10 @@ class _Running:
         """The same at the start of the next section, and the logarithms summed in this one: of the growth and of the
         determinants.
         """
-        largest = _largest(self.dy)
-        scaled = [entry * jnp.where(largest > 0, 1 / largest, 0) for entry in self.dy]
+        most = largest(self.dy)
+        scaled = [entry * jnp.where(most > 0, 1 / most, 0) for entry in self.dy]
         length = jnp.sqrt(reduce(jnp.add, [entry * entry for entry in scaled]))
         dy = [entry * jnp.where(length > 0, 1 / length, 0) for entry in scaled]
-        growth = jnp.log(largest * length) + self.growth * np.log(2)
+        growth = jnp.log(most * length) + self.growth * np.log(2)
         log_determinant = jnp.log(self.product) + self.exponent * np.log(2)
         return self.begun(self.y, dy, self.smallest, self.sums), growth, log_determinant
-
-
-@dataclass(frozen=True)
-class _Arithmetic:
-    """What Triton does not do by itself: it multiplies and adds where one instruction does both, its division of
-    float64 is a long subroutine, it cannot round, and it makes early what it can.
-    """
-
-    fma: Callable[[Array, Array, Array], Array]  # a b + c
-    reciprocal: Callable[[Array], Array]
-    nearest: Callable[[Array, Array], tuple[Array, Array]]  # integer to a b, also as one that is right in its last bits
-    later: Callable[[Array, Array], Array]  # the first, not before the second is known
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One step, of both families: u = c + W y, y' = sum_i b_i tanh(u_i)."""
-
-    weights: list[list[Array]]
-    gains: list[Array]
-    bias: list[Array] | None
-    arithmetic: _Arithmetic
-
-    @classmethod
-    def of(
-        cls, family: str, weights: list[list[Array]], gains: list[Array], s: Array, arithmetic: _Arithmetic
-    ) -> _Step:
-        """From what the families are drawn as: see `networks`."""
-        if family == "gaussian":
-            scaled = [[s * weight for weight in row] for row in weights]
-            return cls([row[1:] for row in scaled], gains, [row[0] for row in scaled], arithmetic)
-        return cls(weights, [s * gain for gain in gains], None, arithmetic)
-
-    def __call__(self, y: list[Array]) -> list[Array]:
-        """The next state."""
-        new = jnp.zeros_like(y[0])
-        for i, gain in enumerate(self.gains):
-            new = self.arithmetic.fma(gain, self._unit(i, y)[0], new)
-        return [new, *y[:-1]]
-
-    def tangent(self, y: list[Array], dy: list[Array]) -> tuple[list[Array], list[Array], Array]:
-        """The next state, the tangent vector carried along, and the determinant of the Jacobian."""
-        fma = self.arithmetic.fma
-        new = pushed = determinant = jnp.zeros_like(y[0])
-        for i, (row, gain) in enumerate(zip(self.weights, self.gains, strict=True)):
-            x, slope = self._unit(i, y)
-            pull = gain * slope
-            new = fma(gain, x, new)
-            pushed = fma(pull, self._product(row, dy), pushed)
-            determinant = fma(pull, row[-1], determinant)
-        return [new, *y[:-1]], [pushed, *dy[:-1]], determinant
-
-    def _unit(self, i: int, y: list[Array]) -> tuple[Array, Array]:
-        u = self._product(self.weights[i], y, None if self.bias is None else self.bias[i])
-        return tanh_and_slope(u, self.arithmetic)
-
-    def _product(self, row: list[Array], vector: list[Array], start: Array | None = None) -> Array:
-        total = row[0] * vector[0] if start is None else self.arithmetic.fma(row[0], vector[0], start)
-        for weight, entry in zip(row[1:], vector[1:], strict=True):
-            total = self.arithmetic.fma(weight, entry, total)
-        return total
-
-
-def tanh_and_slope(u: Array, arithmetic: _Arithmetic) -> tuple[Array, Array]:
-    """`activation.tanh_and_slope` in the instructions of a GPU."""
-    dtype, fma = u.dtype, arithmetic.fma
-    info = jnp.finfo(dtype)
-
-    def number(value: float) -> Array:
-        return jnp.full_like(u, value)
-
-    a, most = jnp.abs(u), number(largest_looked_at(dtype))
-    a = jnp.where(a > most, most, a)
-    n, integer = arithmetic.nearest(a, number(-2 / np.log(2)))
-    high, low = LN2[dtype.name]
-    f = fma(n, number(-low), fma(n, number(-high), -2 * a))
-    *rest, last = EXP[dtype.name]
-    p = number(last)
-    for c in reversed(rest):
-        p = fma(p, f, number(c))
-    power = (integer + (1 - info.minexp)) << info.nmant
-    e = p * jax.lax.bitcast_convert_type(power, dtype)
-    t = e * arithmetic.reciprocal(1 + e)
-    size = 1 - 2 * t
-    return jnp.where(u < 0, -size, size), 4 * t * (1 - t)
-
-
-def _integer(dtype: Any) -> Any:
-    return jnp.int64 if dtype == jnp.float64 else jnp.int32
-
-
-def _largest(vector: list[Array]) -> Array:
-    return reduce(jnp.maximum, [jnp.abs(entry) for entry in vector])
-
-
-def _ptx(instruction: str, *arguments: Array) -> Array:
-    """One instruction, $0 being its result and as the first argument."""
-    letters = [{"float64": "d", "float32": "f", "int32": "r"}[x.dtype.name] for x in arguments]
-    return plgpu.elementwise_inline_asm(
-        instruction,
-        args=arguments,
-        constraints=",".join([f"={letters[0]}", *letters]),
-        pack=1,
-        result_shape_dtypes=[jax.ShapeDtypeStruct(arguments[0].shape, arguments[0].dtype)],
-    )[0]
-
-
-def _fma(a: Array, b: Array, c: Array) -> Array:
-    return _ptx(f"fma.rn.f{8 * a.dtype.itemsize} $0, $1, $2, $3;", a, b, c)
-
-
-def _reciprocal(x: Array) -> Array:
-    if x.dtype == jnp.float32:
-        return 1 / x
-    y = _ptx("rcp.approx.ftz.f64 $0, $1;", x)
-    for _ in range(2):  # Newton's steps: 23 bits become 46, and those all
-        y = _fma(_fma(-x, y, jnp.ones_like(x)), y, y)
-    return y
-
-
-def _nearest(a: Array, b: Array) -> tuple[Array, Array]:
-    # Where so large a number was added, the last bits are the nearest integer.
-    large = jnp.full_like(a, 1.5 * 2.0 ** jnp.finfo(a.dtype).nmant)
-    shifted = _fma(a, b, large)
-    return shifted - large, jax.lax.bitcast_convert_type(shifted, _integer(a.dtype))
-
-
-def _plain_nearest(a: Array, b: Array) -> tuple[Array, Array]:
-    n = jnp.round(a * b)
-    return n, n.astype(_integer(a.dtype))
-
-
-_PTX = _Arithmetic(_fma, _reciprocal, _nearest, partial(_ptx, "mov.b32 $0, $1;"))
-PLAIN = _Arithmetic(lambda a, b, c: a * b + c, lambda x: 1 / x, _plain_nearest, lambda x, after: x)

@@ -16,7 +16,7 @@ import pytest
 from runs import TINY, cells_of, plan_of, sweep
 
 import attractor_jax as aj
-from attractor_jax import fused, measures
+from attractor_jax import fused, fused_step, measures
 from attractor_jax.activation import tanh_and_slope
 from attractor_jax.backend import check_engine
 from attractor_jax.blocks import lanes_last
@@ -112,7 +112,7 @@ def test_the_kernel_advances_a_measurement_as_the_loops_do(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_tanh_and_its_slope_are_those_of_the_loops(dtype: str) -> None:
     u = jnp.asarray(np.concatenate([np.linspace(-400, 400, 4001), np.linspace(-2, 2, 401), [1e-30, np.nan]]), dtype)
-    (x, slope), (expected, expected_slope) = fused.tanh_and_slope(u, fused.PLAIN), tanh_and_slope(u)
+    (x, slope), (expected, expected_slope) = fused_step.tanh_and_slope(u, fused_step.PLAIN), tanh_and_slope(u)
     eps = float(jnp.finfo(dtype).eps)
     np.testing.assert_allclose(x, expected, rtol=0, atol=eps)
     np.testing.assert_allclose(slope, expected_slope, rtol=4 * eps)
