@@ -188,7 +188,7 @@ class BlockMeasurement:
         # Draws and lanes first, then the arrays of one network.
         m = jax.tree.map(lambda leaf: np.moveaxis(leaf, -1, 1), measured)
         block_steps = self.block_steps * repeats
-        found = results(m.carry, block_steps=block_steps)
+        found = results(m.carry, dimension=self.group.dimension, block_steps=block_steps)
         vanished = (found.exponents == -np.inf).any(axis=-1)
         # A derivative that cannot vanish but did has underflowed: its logarithm is unknown, not -inf.
         underflow = vanished & m.nonsingular

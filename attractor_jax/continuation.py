@@ -56,7 +56,6 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
         cells: the columns of the same cells from the grid, (networks * values,), in the order of cell_id: identity and
             closed forms are taken from them.
     """
-    measured = engine.block_measurement
     program = engine.first_program((engine.group.own_block(2), 2))
     n = networks.n_values
     found = [{name: values.copy() for name, values in cells.items()} for _ in range(2)]
@@ -75,7 +74,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
         outputs = list(program.run(inputs(), engine.wait))
         states = [np.moveaxis(output.carry.state, -1, 1) for output in outputs]
         for block, output in zip(blocks, outputs, strict=True):
-            computed = measured.columns(output, 1)
+            computed = engine.measured(block, engine.problem(block)[0], output, 1)
             for lane, columns in enumerate(found):
                 here = block.real[:, lane]
                 rows = np.searchsorted(cells["cell_id"], block.cell_id[here, lane])

@@ -127,7 +127,7 @@ def _plan(
         if each.name != axis and isinstance(given, Sequence | Mapping | np.ndarray):
             raise ConfigError(f"grid.{each.name}", "must be one number", given)
         if each.static:
-            static[each.name] = int(listed_values(system, {each.name: given})[each.name][0])
+            static[each.name] = listed_values(system, {each.name: given})[each.name][0].item()
     measure = {
         "transient": transient, "steps": steps, "k": min(k, system.dimension(static)), "blocks": BLOCKS,
         "align": ALIGNMENT_STEPS, "renormalise_every": "auto", "longest_period": longest_period,
@@ -181,9 +181,7 @@ def _measured(
     outputs = engine.first_program(engine.group.block_shape).run(inputs, engine.wait)
     for block, (exact, _), measured in zip(blocks, problems, outputs, strict=True):
         ends.append(measured.carry.state)
-        pieces.append(
-            engine.cells(block, engine.closed_form(block, exact), engine.block_measurement.columns(measured, 1))
-        )
+        pieces.append(engine.cells(block, engine.closed_form(block, exact), engine.measured(block, exact, measured, 1)))
         engine.progress(len(pieces[-1]["cell_id"]), len(pieces[-1]["cell_id"]) * engine.steps_of_first_round)
     return ends, {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 

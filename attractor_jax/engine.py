@@ -17,7 +17,7 @@ import numpy as np
 from attractor_jax.adaptive import judge
 from attractor_jax.backend import runs_fused
 from attractor_jax.batch import Program, blocks_at_once
-from attractor_jax.blocks import BlockMeasurement
+from attractor_jax.blocks import BlockMeasurement, Measured
 from attractor_jax.bundles import Bundle, bundles
 from attractor_jax.groups import Block, Group, own_blocks
 from attractor_jax.plan import Plan
@@ -132,7 +132,16 @@ class Engine:
 
     def closed_form(self, block: Block, exact: Any) -> Columns:
         """The system's closed forms, each (G, S), from the block's draws in float64."""
-        return self.plan.system.closed_form(exact, {name: block.lanes[name] for name in self.plan.system.parameters})
+        return self.plan.system.closed_form(exact, self._parameters(block))
+
+    def measured(self, block: Block, exact: Any, measured: Measured, repeats: int) -> Columns:
+        """What is known of a block after a round, by column: see `BlockMeasurement.columns` and `System.outcome`."""
+        states = np.moveaxis(np.asarray(measured.carry.state), -1, 1)
+        outcome = self.plan.system.outcome(exact, self._parameters(block), states)
+        return self.block_measurement.columns(measured, repeats) | outcome
+
+    def _parameters(self, block: Block) -> Columns:
+        return {name: block.lanes[name] for name in self.plan.system.parameters}
 
     def cells(self, block: Block, closed: Columns, computed: Columns) -> Columns:
         """One row a real cell of a block, by column: identity, what was computed, and the closed forms."""
@@ -147,9 +156,9 @@ class Engine:
         columns |= {name: np.broadcast_to(np.array(value, object), shape) for name, value in constants.items()}
         return {name: np.asarray(values)[block.real] for name, values in columns.items()}
 
-    def _draw_axes(self, block: Block) -> list[dict[str, int]]:
+    def _draw_axes(self, block: Block) -> list[dict[str, Any]]:
         names = self.plan.system.draw_axes
-        return [{name: int(block.draws[name][g]) for name in names} for g in range(len(block.real))]
+        return [{name: block.draws[name][g].item() for name in names} for g in range(len(block.real))]
 
     @cached_property
     def _draw(self) -> Callable[..., Any]:
@@ -176,12 +185,12 @@ class Engine:
     ) -> tuple[Columns, _Waiting | None]:
         """Every cell measured once, and those that are not done yet."""
         measure = self.plan.config.measure
-        under_way: deque[tuple[Bundle, Columns]] = deque()
+        under_way: deque[tuple[Bundle, Any, Columns]] = deque()
 
         def inputs() -> Iterator[Any]:
             for bundle in bundles(self.group, blocks, shape):
                 exact, problem = self.problem(bundle.cells)
-                under_way.append((bundle, self.closed_form(bundle.cells, exact)))
+                under_way.append((bundle, exact, self.closed_form(bundle.cells, exact)))
                 yield from bundle.split((*problem, self.states(self.first_states(bundle.cells))))
 
         pieces: list[Columns] = []
@@ -191,9 +200,9 @@ class Engine:
         rows = 0
         outputs = self.first_program(shape).run(inputs(), self.wait)
         for output in outputs:
-            bundle, closed = under_way.popleft()
+            bundle, exact, closed = under_way.popleft()
             block, measured = bundle.cells, bundle.join(output, outputs)
-            piece = self.cells(block, closed, self.block_measurement.columns(measured, 1))
+            piece = self.cells(block, closed, self.measured(block, exact, measured, 1))
             pieces.append(piece)
             done = len(piece["cell_id"])
             if measure.adaptive:
@@ -218,13 +227,17 @@ class Engine:
         axes = [name for axis in self.plan.system.axes if (name := axis.name) not in self.group.static]
         chosen = {name: columns[name][waiting.rows] for name in axes}
 
+        under_way: deque[tuple[Block, Any]] = deque()
+
         def inputs() -> Iterator[Any]:
             for i, block in enumerate(own_blocks(self.group, chosen, columns["cell_id"][waiting.rows])):
+                exact, problem = self.problem(block)
+                under_way.append((block, exact))
                 at = np.minimum(i * G + np.arange(G), len(waiting.rows) - 1)
                 carry = jax.tree.map(lambda leaf, at=at: leaf[at][..., None], waiting.carry)
                 # What was the range after the last round is the range before this one.
                 before = columns["amplitude"][waiting.rows[at], None]
-                yield (*self.problem(block)[1], carry, before, waiting.discard[at, None], np.int32(repeats))
+                yield (*problem, carry, before, waiting.discard[at, None], np.int32(repeats))
 
         carries: list[Any] = []
         go_on: list[np.ndarray] = []
@@ -233,7 +246,7 @@ class Engine:
         for i, measured in enumerate(self._further_program.run(inputs(), self.wait)):
             rows = waiting.rows[i * G : (i + 1) * G]
             n = len(rows)
-            for name, values in self.block_measurement.columns(measured, repeats).items():
+            for name, values in self.measured(*under_way.popleft(), measured, repeats).items():
                 columns[name][rows] = values[:n, 0]
             verdict = judge({name: values[rows] for name, values in columns.items()}, measure)
             carries.append(jax.tree.map(lambda leaf, keep=verdict.go_on, n=n: leaf[:n][keep][..., 0], measured.carry))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Group:
         block_bytes: memory that one block takes on a device, about: carry, its copy in the loop, inputs and outputs.
     """
 
-    static: dict[str, int]
+    static: dict[str, Any]
     first_cell: int
     draws: dict[str, np.ndarray]
     lanes: dict[str, np.ndarray]
@@ -241,7 +242,7 @@ def _rotated_block(shape: Shape) -> tuple[int, int]:
     return min(shape.n_draws, ROTATED_BLOCK // lanes), min(shape.n_lanes, lanes)
 
 
-def _not_fused(system: System, config: SweepConfig, static: dict[str, int], k: int) -> str | None:
+def _not_fused(system: System, config: SweepConfig, static: dict[str, Any], k: int) -> str | None:
     """Where, and why, the engine `fused` cannot compute; None if it can."""
     measure, dtype = config.measure, config.backend.dtype
     numbers, most = system.numbers(static), MOST_IN_REGISTERS[dtype]

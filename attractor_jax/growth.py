@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from attractor_jax.interval import gram_schmidt_interval, rotated_interval
 from attractor_jax.iterate import Lift, repeat, single
+from attractor_jax.maps import coordinates
 from attractor_jax.measurement import Measurement
 from attractor_jax.measures import Measure
 
@@ -45,11 +46,13 @@ def begin(
     at zero.
     """
 
-    def start(_: Any, x: Array) -> Measurement:
+    def start(map_: Any, x: Array) -> Measurement:
+        D = coordinates(map_, x).shape[0]
+        frame = first_frame(D, k, x.dtype)
         # Sums are float64 wherever JAX has it, whatever the state is: in float32, millions of terms drown.
         return Measurement(
             state=x,
-            frame=jnp.asarray(first_frame(x.shape[0], k, x.dtype)),
+            frame=jnp.asarray(np.pad(frame, ((0, x.shape[0] - D), (0, 0)))),
             growth=jnp.zeros(k, float),
             block_growth=jnp.zeros((blocks, k), float),
             log_determinant=jnp.zeros((), float),

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS, ZERO_FLOOR, default_renormalise_every
 from attractor_jax.growth import advance, begin
 from attractor_jax.iterate import iterate
-from attractor_jax.maps import Map, as_pytree
+from attractor_jax.maps import Map, as_pytree, coordinates
 from attractor_jax.measurement import Measurement
 
 
@@ -61,7 +61,7 @@ class Exponents:
     diverged: Bool[Array, ""]
 
 
-def results(measurement: Measurement, *, block_steps: Any) -> Exponents:
+def results(measurement: Measurement, *, dimension: int, block_steps: Any) -> Exponents:
     """Exponents, errors and checks from the sums that one network carried, or many: NumPy arrays may have the networks
     on leading axes.
 
@@ -69,14 +69,15 @@ def results(measurement: Measurement, *, block_steps: Any) -> Exponents:
     program to the next.
 
     Args:
+        dimension: D, without a clock.
         block_steps: steps of a block, a number.
     """
     xp: Any = jnp if isinstance(measurement.step, Array) else np
     with np.errstate(divide="ignore", invalid="ignore"):  # -inf and NaN are results, here and below
-        return _results(xp, measurement, block_steps)
+        return _results(xp, measurement, dimension, block_steps)
 
 
-def _results(xp: Any, measurement: Measurement, block_steps: Any) -> Exponents:
+def _results(xp: Any, measurement: Measurement, dimension: int, block_steps: Any) -> Exponents:
     means = measurement.block_growth / block_steps
     blocks, k = means.shape[-2:]
     place = xp.arange(blocks)
@@ -102,8 +103,8 @@ def _results(xp: Any, measurement: Measurement, block_steps: Any) -> Exponents:
     near = xp.maximum(5 * spread, ZERO_FLOOR / block_steps)
     away = xp.abs(first - final)[..., 0] > near
     sum_rule = mean_over(counts, measurement.block_log_determinant[..., None] / block_steps)[..., 0]
-    full = k == measurement.state.shape[-1]
-    residual = xp.abs(xp.sum(exponents, axis=-1) - sum_rule) if full else xp.full_like(sum_rule, xp.nan)
+    whole = k == dimension
+    residual = xp.abs(xp.sum(exponents, axis=-1) - sum_rule) if whole else xp.full_like(sum_rule, xp.nan)
     lost = ~xp.all(xp.isfinite(measurement.state), axis=-1)
     return Exponents(
         exponents=exponents,
@@ -160,7 +161,7 @@ def lyapunov_exponents(
     map_, state = as_pytree(map), jnp.asarray(state)
     if state.ndim != 1 or not jnp.issubdtype(state.dtype, jnp.floating):
         raise ValueError(f"`state` must be a vector of floating-point numbers, got {state.dtype}{list(state.shape)}")
-    D = state.shape[0]
+    D = coordinates(map_, state).shape[0]
     k = D if k is None else k
     if not 1 <= k <= D:
         raise ValueError(f"`k` must be between 1 and D = {D}, got {k}")
@@ -208,4 +209,4 @@ def _exponents(
     state = iterate(map_, state, steps=transient)
     measurement = begin(map_, state, k=k, blocks=blocks, align=align, **frame)
     measurement = advance(map_, measurement, blocks=blocks, block_steps=block_steps, **frame)
-    return results(measurement, block_steps=block_steps)
+    return results(measurement, dimension=coordinates(map_, state).shape[0], block_steps=block_steps)

@@ -1,6 +1,6 @@
 """What is the next state? The iterated maps themselves, each written for ONE network and ONE state.
 
-A map is any callable `state -> state` on arrays of shape (D,). Four things more are optional:
+A map is any callable `state -> state` on arrays of shape (D,). More is optional:
 
 * `tangent(state, frame) -> (state, frame, determinant)`: the next state, the frame (D, k) of tangent vectors carried
   along by the Jacobian at `state`, and the determinant of that Jacobian (NaN where it is not known). Without it the
@@ -10,6 +10,9 @@ A map is any callable `state -> state` on arrays of shape (D,). Four things more
 * `companion(state) -> (state, row)`: next state and first row of the Jacobian, where the state is a shift register and
   all else in the Jacobian the shift. A whole frame (k = D) is then kept orthonormal by rotations (companion.py).
 * `nonsingular`: true where the derivative can vanish by underflow only. It tells an underflow from a superstable orbit.
+* `clocked`: the last number of the state counts the steps that were taken. It is no coordinate: D does not count it,
+  tangent vectors are zero there, and whether an orbit comes back is asked of the others.
+* `random(state)`: true where the next step is drawn at random, from the clock. Such an orbit cannot come back.
 """
 
 from __future__ import annotations
@@ -104,6 +107,11 @@ class DelayedLogisticMap:
         x, z = state
         pushed = jnp.stack([self.r * (1 - z) * frame[0] - self.r * x * frame[1], frame[0]])
         return self(state), pushed, self.r * x
+
+
+def coordinates(map_: Any, state: Float[Array, "n *lanes"]) -> Float[Array, "D *lanes"]:
+    """The state without its clock."""
+    return state[:-1] if getattr(map_, "clocked", False) else state
 
 
 def fold(function: Callable[[Array, Array], Array], array: Float[Array, "n *rest"]) -> Float[Array, "*rest"]:

@@ -26,7 +26,7 @@ from attractor_jax.systems import System, get
 
 # Raised whenever CHANGELOG.md says that a number of the tables changes, or a column. The default thresholds of
 # `regimes.classify` are among what changes numbers: adaptive rounds and transitions are decided by them.
-NUMERICS_VERSION = 6
+NUMERICS_VERSION = 7
 
 COMPILE_SECONDS = 3.0
 
@@ -219,7 +219,7 @@ def make_plan(config: SweepConfig) -> Plan:
     return Plan(config, system, tuple(groups), refine)
 
 
-def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[int, ...], tuple[int, int]]:
+def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[float, ...], tuple[int, int]]:
     """By the values of the static axes, the block shapes of the grid in `plan.shaped_for`, if there is one."""
     if config.plan.shaped_for is None:
         return {}

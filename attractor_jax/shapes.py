@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from attractor_jax.systems import System
 class Shape:
     """The cells of one static shape, before anything is decided about them: see `groups.Group`."""
 
-    static: dict[str, int]
+    static: dict[str, Any]
     draws: dict[str, np.ndarray]
     lanes: dict[str, np.ndarray]
     n_draws: int
@@ -46,7 +47,7 @@ def product(system: System, grid: dict[str, np.ndarray | Drawn]) -> Iterator[Sha
     n_draws = int(np.prod([len(values[name]) for name in draws], dtype=int))
     n_lanes = int(np.prod([len(values[name]) for name in lanes], dtype=int))
     for point in np.ndindex(*[len(values[name]) for name in static]):
-        chosen = {name: int(values[name][i]) for name, i in zip(static, point, strict=True)}
+        chosen = {name: values[name][i].item() for name, i in zip(static, point, strict=True)}
         apart = [*chosen.values(), *draw_columns.values()]
         own = {name: np.tile(each.values(name, apart)[:, None], (1, n_lanes)) for name, each in drawn.items()}
         yield Shape(chosen, draw_columns, lane_columns | own, n_draws, n_lanes, len(values[lanes[-1]]))
@@ -68,7 +69,7 @@ def listed(system: System, cells: dict[str, np.ndarray]) -> Iterator[Shape]:
     for shape in np.unique(shapes, axis=0):
         here = np.all(shapes == shape, axis=1)
         yield Shape(
-            {name: int(value) for name, value in zip(static, shape, strict=True)},
+            {name: cells[name].dtype.type(value).item() for name, value in zip(static, shape, strict=True)},
             {name: cells[name][here] for name in draws},
             {name: cells[name][here][:, None] for name in lanes},
             n_draws=int(here.sum()),

@@ -129,6 +129,7 @@ def table_columns(plan: Plan) -> tuple[Column, ...]:
         *(column for name in measures.ALWAYS for column in observed[name]),
         *RECURRENCE,
         *plan.system.columns,
+        *plan.system.outcomes,
         *(column for name in plan.config.measure.also for column in observed[name]),
     )
 

@@ -64,7 +64,7 @@ def test_doubling_is_measuring_for_longer(doubled: tuple[Any, Any]) -> None:
 
 def test_what_is_discarded_counts_no_more(doubled: tuple[Any, Any]) -> None:
     at_once, (kept, discarded) = doubled
-    found, whole = results(discarded, block_steps=400), results(kept, block_steps=400)
+    found, whole = (results(each, dimension=discarded.state.shape[-1], block_steps=400) for each in (discarded, kept))
     np.testing.assert_array_equal(found.block_means, whole.block_means)
     assert discarded.discarded == 2 and kept.discarded == 0
     means = np.asarray(whole.block_means)[2:]

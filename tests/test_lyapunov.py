@@ -288,7 +288,7 @@ def test_a_measurement_goes_on_to_the_same_bits(k: int) -> None:
 
     for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(twice), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert np.isfinite(results(once, block_steps=12).standard_error).all()
+    assert np.isfinite(results(once, dimension=once.state.shape[-1], block_steps=12).standard_error).all()
 
 
 def test_memory_does_not_grow_with_the_number_of_steps() -> None:

@@ -63,7 +63,9 @@ class System:
         draw_axes: axes that `draw` reads. Cells that agree in them share one draw.
         parameters: swept axes that `build` reads, as arrays.
         columns: closed-form columns that `closed_form` fills.
+        outcomes: columns about the state at the end that `outcome` fills.
         rotates: its maps know their `companion` matrix.
+        clocked: its states end with a clock; see maps.py.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
     """
 
@@ -72,32 +74,34 @@ class System:
     draw_axes: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[Column, ...]] = ()
+    outcomes: ClassVar[tuple[Column, ...]] = ()
     rotates: ClassVar[bool] = False
+    clocked: ClassVar[bool] = False
     wide: ClassVar[bool] = False
 
-    def dimension(self, static: Mapping[str, int]) -> int:
-        """Dimension D of the state."""
+    def dimension(self, static: Mapping[str, Any]) -> int:
+        """Dimension D of the state, without a clock."""
         raise NotImplementedError
 
-    def hidden_units(self, static: Mapping[str, int]) -> int:
+    def hidden_units(self, static: Mapping[str, Any]) -> int:
         """Units x_i that the map shows through `hidden(state)`; 0 if it has none."""
         return 0
 
-    def operations(self, static: Mapping[str, int]) -> float:
+    def operations(self, static: Mapping[str, Any]) -> float:
         """Floating-point operations of one step of the map, for estimates of cost only."""
         return 10.0 * self.dimension(static)
 
-    def numbers(self, static: Mapping[str, int]) -> int | None:
+    def numbers(self, static: Mapping[str, Any]) -> int | None:
         """What a thread of the engine `fused` keeps of a network: its draw, its state and a tangent vector; None where
         that engine does not know the system.
         """
         return None
 
-    def draw(self, **axes: int) -> Draw:
+    def draw(self, **axes: Any) -> Draw:
         """The arrays that cells with these `draw_axes` share, in float64."""
         return {}
 
-    def initial_states(self, draw: Draw, axes: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
+    def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         """Where the orbits of one draw start: (cells, D), for cells that differ in `lanes` (each of shape (cells,))."""
         raise NotImplementedError
 
@@ -109,6 +113,10 @@ class System:
         """The `columns`, each of shape (G, S), for G draws (leading axis of `draws`) times S cells each (parameters
         of shape (G, S)).
         """
+        return {}
+
+    def outcome(self, draws: Draw, parameters: Mapping[str, np.ndarray], states: np.ndarray) -> dict[str, np.ndarray]:
+        """The `outcomes`, each of shape (G, S) or (G, S, n), of states (G, S, D) where the measurement ended."""
         return {}
 
     def axis(self, name: str) -> Axis:
@@ -123,6 +131,13 @@ REGISTRY = {
     "logistic": "attractor_jax.systems.classic:Logistic",
     "henon": "attractor_jax.systems.classic:Henon",
     "delayed_logistic": "attractor_jax.systems.classic:DelayedLogistic",
+    "double_well": "attractor_jax.systems.learning:DoubleWellDescent",
+    "factorisation": "attractor_jax.systems.learning:FactorisationDescent",
+    "xor": "attractor_jax.systems.learning:XorDescent",
+    "xor_escape": "attractor_jax.systems.learning:EscapeDescent",
+    "regression": "attractor_jax.systems.learning:RegressionDescent",
+    "digits": "attractor_jax.systems.learning:DigitsDescent",
+    "trainability": "attractor_jax.systems.learning:TrainabilityDescent",
 }
 
 ENTRY_POINTS = "attractor_jax.systems"

@@ -20,10 +20,10 @@ class _Classic(System):
     start: tuple[float, ...]
     spread: float
 
-    def dimension(self, static: Mapping[str, int]) -> int:
+    def dimension(self, static: Mapping[str, Any]) -> int:
         return len(self.start)
 
-    def initial_states(self, draw: Draw, axes: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
+    def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         centre = np.array(self.start)
         return np.stack(
             [

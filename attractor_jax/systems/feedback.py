@@ -37,20 +37,20 @@ class _Feedback(System):
         Column("lambda_article", "float", "nats per step", "what the article printed, ln(b[0] ||w[:, 0]||)", True),
     )
 
-    def dimension(self, static: Mapping[str, int]) -> int:
+    def dimension(self, static: Mapping[str, Any]) -> int:
         return static["D"]
 
-    def hidden_units(self, static: Mapping[str, int]) -> int:
+    def hidden_units(self, static: Mapping[str, Any]) -> int:
         return static["N"]
 
-    def operations(self, static: Mapping[str, int]) -> float:
+    def operations(self, static: Mapping[str, Any]) -> float:
         return 2.0 * static["N"] * static["D"] + 25.0 * static["N"]
 
-    def numbers(self, static: Mapping[str, int]) -> int:
+    def numbers(self, static: Mapping[str, Any]) -> int:
         N, D = static["N"], static["D"]
         return N * (D + self.biases) + N + 2 * D
 
-    def initial_states(self, draw: Draw, axes: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
+    def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         scales = self._scale(np.asarray(lanes["s"]))
         states = np.empty((len(scales), axes["D"]))
         for replicate in np.unique(lanes["replicate"]):
@@ -70,7 +70,7 @@ class Uniform(_Feedback):
     name = "uniform"
     biases = 0
 
-    def draw(self, **axes: int) -> Draw:
+    def draw(self, **axes: Any) -> Draw:
         weights, gains = article_draw(axes["seed"], axes["N"], axes["D"])
         return {"weights": weights, "gains": gains}
 
@@ -101,7 +101,7 @@ class Gaussian(_Feedback):
     name = "gaussian"
     biases = 1
 
-    def draw(self, **axes: int) -> Draw:
+    def draw(self, **axes: Any) -> Draw:
         weights, gains = gaussian_draw(axes["seed"], axes["N"], axes["D"])
         return {"weights": weights, "gains": gains}
 

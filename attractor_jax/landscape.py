@@ -1,0 +1,131 @@
+"""What does the loss look like where a training ended? Losses, gradient and Hessian there: the outcome of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from attractor_jax.systems.learning import MOST_EXACT
+from attractor_jax.systems.problems import SATURATED, Problem
+
+# Random directions from which the trace of a large Hessian is estimated (Hutchinson 1990).
+PROBES = 32
+
+
+def describe(
+    problem: Problem,
+    states: Float[np.ndarray, "G S n"],
+    *,
+    momentum: Float[np.ndarray, "G"],
+    lr: Float[np.ndarray, "G S *P"],
+    weight_decay: Float[np.ndarray, "G S"],
+) -> dict[str, np.ndarray]:
+    """The outcomes of `systems.learning` of some trainings, each (G, S), in the highest precision that JAX has on.
+
+    Up to 256 parameters the Hessian's eigenvalues are exact; beyond, the extreme ones come from ARPACK's Lanczos
+    iteration and the trace from Hutchinson's estimate.
+    """
+    P, shape = problem.parameters, states.shape[:2]
+    flat = states.reshape(-1, states.shape[-1]).astype(float)
+    finite = np.asarray(np.isfinite(flat).all(axis=1))
+    theta = np.where(finite[:, None], flat[:, :P], 0.0)
+    decay, kept = weight_decay.ravel(), np.repeat(momentum, shape[1])
+    rates = lr.reshape(len(theta), -1)
+    columns = {name: np.asarray(each) for name, each in _losses(problem, theta, decay).items()}
+    if P <= MOST_EXACT:
+        spectra, scaled = (np.asarray(each) for each in _spectra(problem, theta, decay, rates))
+        low, high, trace = spectra[:, 0], spectra[:, -1], spectra.sum(axis=1)
+    else:
+        known = np.array(
+            [_extremes(problem, *each) if ok else (np.nan,) * 3
+             for each, ok in zip(zip(theta, decay, strict=True), finite, strict=True)]
+        )  # fmt: skip
+        low, high, trace = known.T
+        scaled = high * rates[:, 0] if rates.shape[1] == 1 else np.full(len(theta), np.nan)
+    columns |= {"sharpness": high, "hessian_min": low, "hessian_trace": trace}
+    columns["edge_ratio"] = scaled / (2 * (1 + kept))
+    columns = {name: np.where(finite, values, np.nan).reshape(shape) for name, values in columns.items()}
+    columns["diverged_at"] = np.where(finite, np.nan, flat[:, -1]).reshape(shape)
+    columns["theta"] = states[..., :P].astype(float) if P <= MOST_EXACT else np.full(shape, None)
+    return columns
+
+
+def outputs(problem: Any, theta: Float[np.ndarray, "n P"]) -> Float[np.ndarray, "n examples outputs"]:
+    """What networks say to the training examples."""
+    inputs = problem.train()[0]
+    return np.asarray(jax.vmap(lambda each: problem.output(each, inputs))(jnp.asarray(theta)))
+
+
+@partial(jax.jit, static_argnames="problem")
+def _losses(problem: Problem, theta: Array, decay: Array) -> dict[str, Array]:
+    """By column, each (n,)."""
+    train, test = problem.train(), problem.test()
+    nothing = jnp.full((), jnp.nan)
+
+    def one(theta: Array, decay: Array) -> dict[str, Array]:
+        objective = _objective(problem, decay)
+        hidden = problem.hidden(theta, train[0])
+        right = [problem.accuracy(theta, *data) if data is not None else None for data in (train, test)]
+        return {
+            "train_loss": problem.loss(theta, *train),
+            "test_loss": nothing if test is None else problem.loss(theta, *test),
+            "accuracy": nothing if right[0] is None else right[0],
+            "test_accuracy": nothing if right[1] is None else right[1],
+            "objective": objective(theta),
+            "gradient_norm": jnp.linalg.norm(jax.grad(objective)(theta)),
+            "saturated": nothing if hidden is None else jnp.mean(jnp.abs(hidden) > SATURATED),
+        }
+
+    return jax.vmap(one)(theta, decay)
+
+
+def _objective(problem: Problem, decay: Any) -> Callable[[Array], Array]:
+    train = problem.train()
+    return lambda theta: problem.loss(theta, *train) + decay * jnp.sum(theta**2) / 2
+
+
+@partial(jax.jit, static_argnames="problem")
+def _spectra(problem: Problem, theta: Array, decay: Array, rates: Array) -> tuple[Array, Array]:
+    """Eigenvalues (n, P) of the Hessians, ascending, and the largest (n,) of each with its learning rates: what decides
+    about stability.
+    """
+
+    def one(theta: Array, decay: Array, rates: Array) -> tuple[Array, Array]:
+        hessian = jax.hessian(_objective(problem, decay))(theta)
+        spectrum = jnp.linalg.eigvalsh(hessian)
+        if rates.shape[0] == 1:
+            return spectrum, spectrum[-1] * rates[0]
+        root = jnp.sqrt(rates)
+        return spectrum, jnp.linalg.eigvalsh(root[:, None] * hessian * root)[-1]
+
+    return jax.vmap(one)(theta, decay, rates)
+
+
+@partial(jax.jit, static_argnames="problem")
+def _hessian_product(problem: Problem, theta: Array, decay: Array, vectors: Array) -> Array:
+    """The Hessian times each of some vectors (n, P)."""
+    _, product = jax.linearize(jax.grad(_objective(problem, decay)), theta)
+    return jax.vmap(product)(vectors)
+
+
+def _extremes(problem: Problem, theta: np.ndarray, decay: float) -> tuple[float, float, float]:
+    """Smallest and largest eigenvalue of a large Hessian, and an estimate of its trace."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    P = len(theta)
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(_hessian_product(problem, theta, decay, vector.reshape(1, P)))[0]
+
+    operator = LinearOperator((P, P), matvec=product, dtype=float)  # pyright: ignore[reportCallIssue]
+    start = np.random.default_rng(0).standard_normal(P)
+    low, high = eigsh(operator, k=2, which="BE", tol=1e-4, v0=start, return_eigenvectors=False)  # pyright: ignore[reportArgumentType]
+    probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, P))
+    trace = np.mean(np.sum(probes * np.asarray(_hessian_product(problem, theta, decay, probes)), axis=1))
+    return float(low), float(high), float(trace)
