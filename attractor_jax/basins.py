@@ -141,8 +141,8 @@ def wilson(count: Any, n: Any, *, z: float = Z) -> tuple[Float[np.ndarray, "..."
     if not z >= 0:
         raise ValueError(f"`z` must be >= 0, got {z}")
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = wilson_interval(count / n, n, z=z)
-    return np.asarray(low), np.asarray(high)
+        low, high = wilson_interval(np.atleast_1d(count / n), np.atleast_1d(n), z=z)
+    return low.reshape(n.shape), high.reshape(n.shape)
 
 
 def basin_fractions(labels: Integer[Array | np.ndarray, "..."] | Numbers, *, z: float = Z) -> pd.DataFrame:
@@ -167,7 +167,7 @@ def basin_fractions(labels: Integer[Array | np.ndarray, "..."] | Numbers, *, z: 
     found, count = np.unique(as_labels(labels), return_counts=True)
     n = count.sum()
     low, high = wilson(count, n, z=z)
-    fraction = count / n if n else np.zeros(0)
+    fraction = count / max(n, 1)
     return pd.DataFrame(
         {
             "label": found.astype(np.int64),
