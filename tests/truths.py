@@ -488,3 +488,11 @@ LOGISTIC_ONSET = 3.5699456718695
 LOGISTIC_PERIOD_3 = (1 + np.sqrt(8), 3.8415, 3.8495)
 # x' = tanh(2 x + h) folds where 2 sech^2 = 1, at x = tanh u = +-1/sqrt(2): h = u - 2 x.
 TANH_FOLD = 2 / np.sqrt(2) - np.arctanh(1 / np.sqrt(2))
+# The positive fixed point of x' = tanh(2 x), with x = 0 the boundary of its basin.
+TANH_X = 0.9575040240772688
+# Dimensions: Sierpinski's carpet; the boundary between the basins of Newton's method for z^3 - 1, where the sums over
+# the preimages of a point of |derivative of the nth iterate|^-D on the sphere stop growing with n, 3^12 preimages of
+# three points. Exponent of basins that are the gaps of a Cantor set of three branches of slope 5: 1 - D.
+CARPET_DIMENSION = np.log(8) / np.log(3)
+NEWTON_DIMENSION = 1.444
+CANTOR_EXPONENT = 1 - np.log(3) / np.log(5)
