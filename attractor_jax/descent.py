@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from attractor_jax.systems.problems import Problem
 
@@ -72,8 +72,7 @@ class Descent:
         for_batch, for_noise = jax.random.split(key)
         size, gradient = self.batch.shape[0], whole
         if size < self.problem.examples:
-            # One example is the same with replacement, and cheaper.
-            chosen = jax.random.choice(for_batch, self.problem.examples, (size,), replace=size == 1)
+            chosen = some_of(for_batch, self.problem.examples, size)
             found = gradient(theta, inputs[chosen], targets[chosen])
         else:
             found = gradient(theta, inputs, targets)
@@ -104,3 +103,18 @@ class Descent:
         elif P == 1:
             determinant = push(jnp.zeros_like(state).at[0].set(1))[0]
         return new, jax.vmap(push, in_axes=1, out_axes=1)(frame), determinant
+
+
+def some_of(key: Array, n: int, size: int) -> Int[Array, "size"]:
+    """`size` of the numbers 0 .. n - 1, each set of them as likely as any other.
+
+    Floyd's way (Bentley and Floyd 1987): nothing is sorted, which takes a CPU a thousand times as long.
+    """
+    bits = jax.random.bits(key, (size,), jnp.uint32)
+
+    def draw(i: Int[Array, ""], chosen: Int[Array, "size"]) -> Int[Array, "size"]:
+        last = (n - size + i).astype(jnp.uint32)
+        one = bits[i] % (last + 1)
+        return chosen.at[i].set(jnp.where(jnp.any(chosen == one.astype(jnp.int32)), last, one).astype(jnp.int32))
+
+    return jax.lax.fori_loop(0, size, draw, jnp.full(size, -1, jnp.int32))

@@ -16,6 +16,8 @@ from attractor_jax.systems.problems import SATURATED, Problem
 
 # Random directions from which the trace of a large Hessian is estimated (Hutchinson 1990).
 PROBES = 32
+# Entries of a Hessian beyond which nothing is asked of it: LAPACK squares them.
+HUGE = 1e100
 
 
 def describe(
@@ -39,7 +41,7 @@ def describe(
     rates = lr.reshape(len(theta), -1)
     columns = {name: np.asarray(each) for name, each in _losses(problem, theta, decay).items()}
     if P <= MOST_EXACT:
-        spectra, scaled = (np.asarray(each) for each in _spectra(problem, theta, decay, rates))
+        spectra, scaled = _spectra(problem, theta, decay, rates)
         low, high, trace = spectra[:, 0], spectra[:, -1], spectra.sum(axis=1)
     else:
         known = np.array(
@@ -91,20 +93,30 @@ def _objective(problem: Problem, decay: Any) -> Callable[[Array], Array]:
 
 
 @partial(jax.jit, static_argnames="problem")
-def _spectra(problem: Problem, theta: Array, decay: Array, rates: Array) -> tuple[Array, Array]:
+def _hessians(problem: Problem, theta: Array, decay: Array) -> Array:
+    """(n, P, P)."""
+    return jax.vmap(lambda theta, decay: jax.hessian(_objective(problem, decay))(theta))(theta, decay)
+
+
+def _spectra(
+    problem: Problem, theta: np.ndarray, decay: np.ndarray, rates: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues (n, P) of the Hessians, ascending, and the largest (n,) of each with its learning rates: what decides
     about stability.
     """
+    # NumPy's: on a CPU, two of XLA's LAPACK calls at a time can wait for one another's threads for ever.
+    hessians = np.asarray(_hessians(problem, theta, decay))
+    spectra = _eigenvalues(hessians)
+    if rates.shape[1] == 1:
+        return spectra, spectra[:, -1] * rates[:, 0]
+    root = np.sqrt(rates)
+    return spectra, _eigenvalues(root[:, :, None] * hessians * root[:, None, :])[:, -1]
 
-    def one(theta: Array, decay: Array, rates: Array) -> tuple[Array, Array]:
-        hessian = jax.hessian(_objective(problem, decay))(theta)
-        spectrum = jnp.linalg.eigvalsh(hessian)
-        if rates.shape[0] == 1:
-            return spectrum, spectrum[-1] * rates[0]
-        root = jnp.sqrt(rates)
-        return spectrum, jnp.linalg.eigvalsh(root[:, None] * hessian * root)[-1]
 
-    return jax.vmap(one)(theta, decay, rates)
+def _eigenvalues(matrices: np.ndarray) -> np.ndarray:
+    """Of symmetric matrices (n, P, P), ascending; NaN where a training is about to leave the finite numbers."""
+    known = np.asarray((np.abs(matrices) < HUGE).all(axis=(1, 2)))
+    return np.where(known[:, None], np.linalg.eigvalsh(np.where(known[:, None, None], matrices, 0.0)), np.nan)
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -86,6 +86,7 @@ def classify(
         lambda_1 < -tol                                               unsettled (no recurrence yet, or a longer cycle)
         all D exponents are zero                                      unsettled (nothing contracts: no attractor)
         amplitude is not steady                                       unsettled (a slow approach)
+        amplitude is NaN                                              unsettled (driven by noise: nothing can come back)
         otherwise: |lambda_1| <= tol                                  quasiperiodic (torus_dimension: zero exponents)
 
     The amplitude is the range of y over a stretch after the measurement; it is steady when it and the range over as
@@ -194,7 +195,7 @@ def classify(
             leaving | np.isnan(lambda_1) | drifting,
             positive & (spectra.n_positive >= 2),
             positive,
-            zero & (spectra.n_zero != dimension) & ~moving,
+            zero & (spectra.n_zero != dimension) & ~moving & ~np.isnan(amplitude),
         ],
         [REGIMES.index(name) for name in (
             "diverged", "fixed_point", "periodic", "unsettled", "hyperchaotic", "chaotic", "quasiperiodic"

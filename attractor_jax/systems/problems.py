@@ -231,8 +231,8 @@ class Regression(_Perceptron):
 
 @dataclass(frozen=True)
 class Digits(_Perceptron):
-    """The 8 x 8 handwritten digits that come with scikit-learn (extra `data`): a thousand to learn, 797 to be tested
-    on; cross-entropy.
+    """The 8 x 8 handwritten digits that come with scikit-learn (extra `data`): 300 to learn, 1,497 to be tested on;
+    cross-entropy.
     """
 
     outputs = 10
@@ -243,7 +243,7 @@ class Digits(_Perceptron):
 
     @property
     def examples(self) -> int:
-        return 1000
+        return 300
 
     def train(self) -> Data:
         inputs, targets = _digits()
