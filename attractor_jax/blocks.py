@@ -73,7 +73,7 @@ def lanes_last(system: System, *, own: bool = False, squeezed: bool = False, ker
     def over_draws(lanes: Callable[..., Any]) -> Callable[..., Any]:
         return _of_one(lanes) if squeezed else jax.vmap(lanes)
 
-    return Lift(one, wide if system.wide else one, kernel)
+    return Lift(one, wide if system.wide else one, kernel, system.stretch)
 
 
 def _of_one(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -230,7 +230,9 @@ def _counted(
             state, outputs = lift.wide(go_on)(problem, carried[0], length=length)
             return state, lift(count_outputs)(problem, carried[1], outputs)
 
-        return lift(end)(problem, in_stretches(further, problem, lift(start)(problem, state), steps=steps))
+        return lift(end)(
+            problem, in_stretches(further, problem, lift(start)(problem, state), steps=steps, stretch=lift.stretch)
+        )
 
     inputs = ((*engine.problem(block)[1], state) for block, state in zip(blocks, states, strict=True))
     found = []

@@ -81,7 +81,7 @@ def gram_schmidt_interval(
         return _grown(m, logarithms, c.determinants, length)
 
     carried = (lift.wide(begin)(map_, measurement), measurement.observations)
-    carried, observations = in_stretches(further, map_, carried, steps=length)
+    carried, observations = in_stretches(further, map_, carried, steps=length, stretch=lift.stretch)
     return replace(lift.wide(end)(map_, measurement, carried), observations=observations)
 
 

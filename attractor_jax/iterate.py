@@ -37,11 +37,13 @@ class Lift:
             for many networks at once where the map is as well. What stands inside the innermost loops is: `vmap`
             would move axes there.
         kernel: takes the steps of whole runs in place of these loops, where it is given: a `fused.Kernel`.
+        stretch: steps of the innermost loops that are taken at once.
     """
 
     one: Callable[[Callable[..., Any]], Callable[..., Any]]
     wide: Callable[[Callable[..., Any]], Callable[..., Any]]
     kernel: Any = None
+    stretch: int = STRETCH
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.one(function)
@@ -62,10 +64,12 @@ def repeat(function: Callable[[Any, Any], Any], map_: Any, carry: Any, *, times:
     return jax.lax.scan(lambda c, _: (function(map_, c), None), carry, None, length=times)[0]
 
 
-def in_stretches(function: Callable[..., Any], map_: Any, carry: Any, *, steps: int) -> Any:
-    """carry -> function(map, carry, length=...), over and over until the lengths are `steps` together."""
-    whole, rest = divmod(steps, STRETCH)
-    carry = repeat(partial(function, length=STRETCH), map_, carry, times=whole)
+def in_stretches(function: Callable[..., Any], map_: Any, carry: Any, *, steps: int, stretch: int) -> Any:
+    """carry -> function(map, carry, length=...), over and over until the lengths are `steps` together; `stretch` of
+    them at once.
+    """
+    whole, rest = divmod(steps, stretch)
+    carry = repeat(partial(function, length=stretch), map_, carry, times=whole)
     return function(map_, carry, length=rest) if rest else carry
 
 
@@ -77,7 +81,7 @@ def iterate(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> Any:
     def further(map_: Any, state: Array, *, length: int) -> Array:
         return stretch(map_, state[:, None], length)[1][:, 0]
 
-    return in_stretches(lift.wide(further), map_, state, steps=steps)
+    return in_stretches(lift.wide(further), map_, state, steps=steps, stretch=lift.stretch)
 
 
 def orbit(map: Map, state: Float[Array | np.ndarray, "D"], *, steps: int) -> Float[Array, "steps D"]:

@@ -98,7 +98,7 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
         period, low, high = lift.kernel.first_return(map_, state, search.tolerance, steps=longest)
         search = replace(search, period=period, low=jnp.expand_dims(low, 1), high=jnp.expand_dims(high, 1))
     else:
-        search = in_stretches(lift.wide(further), map_, search, steps=longest)
+        search = in_stretches(lift.wide(further), map_, search, steps=longest, stretch=lift.stretch)
     return lift(found)(map_, search)
 
 
@@ -121,4 +121,5 @@ def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> t
         x, low, high = carry
         return x, jnp.max(high - low, axis=0)
 
-    return lift(end)(map_, in_stretches(lift.wide(further), map_, lift(start)(map_, state), steps=steps))
+    carry = in_stretches(lift.wide(further), map_, lift(start)(map_, state), steps=steps, stretch=lift.stretch)
+    return lift(end)(map_, carry)

@@ -66,6 +66,7 @@ class System:
         outcomes: columns about the state at the end that `outcome` fills.
         rotates: its maps know their `companion` matrix.
         clocked: its states end with a clock; see maps.py.
+        stretch: steps that the innermost loops take at once: long steps gain nothing by it, and compile for as long.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
     """
 
@@ -77,6 +78,7 @@ class System:
     outcomes: ClassVar[tuple[Column, ...]] = ()
     rotates: ClassVar[bool] = False
     clocked: ClassVar[bool] = False
+    stretch: ClassVar[int] = 8
     wide: ClassVar[bool] = False
 
     def dimension(self, static: Mapping[str, Any]) -> int:

@@ -158,6 +158,7 @@ class _OfNetwork(Learning):
     """A network that learns from examples."""
 
     draw_axes = ("width", "batch_size", "momentum", "noise", "seed")
+    stretch = 1
 
 
 class XorDescent(_OfNetwork):
@@ -212,6 +213,7 @@ class TrainabilityDescent(Learning):
 
     name = "trainability"
     problem = MeanField
+    stretch = 1
     draw_axes = ("width", "momentum", "noise", "seed")
     parameters = ("weight_decay", "lr_hidden", "lr")
     axes = (
