@@ -65,6 +65,7 @@ class System:
         columns: closed-form columns that `closed_form` fills.
         rotates: its maps know their `companion` matrix.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
+        odd: its maps have f(-state) = -f(state): an attractor is its own mirror image, or has a partner that is.
     """
 
     name: ClassVar[str]
@@ -74,6 +75,7 @@ class System:
     columns: ClassVar[tuple[Column, ...]] = ()
     rotates: ClassVar[bool] = False
     wide: ClassVar[bool] = False
+    odd: ClassVar[bool] = False
 
     def dimension(self, static: Mapping[str, int]) -> int:
         """Dimension D of the state."""
@@ -92,6 +94,13 @@ class System:
         that engine does not know the system.
         """
         return None
+
+    def check(self, static: Mapping[str, int], lanes: Mapping[str, np.ndarray]) -> None:
+        """Refuse values of the axes that go with one another in no cell, or with no state of this shape.
+
+        Raises:
+            ConfigError: naming the axis.
+        """
 
     def draw(self, **axes: int) -> Draw:
         """The arrays that cells with these `draw_axes` share, in float64."""
@@ -123,6 +132,9 @@ REGISTRY = {
     "logistic": "attractor_jax.systems.classic:Logistic",
     "henon": "attractor_jax.systems.classic:Henon",
     "delayed_logistic": "attractor_jax.systems.classic:DelayedLogistic",
+    "uniform_plane": "attractor_jax.systems.plane:UniformPlane",
+    "gaussian_plane": "attractor_jax.systems.plane:GaussianPlane",
+    "henon_plane": "attractor_jax.systems.plane:HenonPlane",
 }
 
 ENTRY_POINTS = "attractor_jax.systems"
