@@ -1,9 +1,10 @@
 """python -m sweeps.check RUN [--cells 96]: would the labels of a run be the same, had it been measured otherwise?
 
 A sample of its cells, as many of each regime, is measured again three times: with four times the steps, from another
-start (where the system has starts of its own), and in the other floating-point type. For each of them a matrix says what became of the labels, and how many of
-the run's cells would keep theirs; the last line is the verdict. Nothing is written into the run. Exit code 0: the
-labels hold; 1: they do not, or the run cannot be read; 2: the arguments are wrong.
+start (where the system has starts of its own), and in the other floating-point type. For each of them a matrix says
+what became of the labels, and how many of the run's cells would keep theirs; the last line is the verdict. Nothing is
+written into the run. Exit code 0: the labels hold; 1: they do not, or the run cannot be read; 2: the arguments are
+wrong.
 """
 
 from __future__ import annotations
