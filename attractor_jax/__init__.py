@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attractor_jax.backend import tune_cpu
+    from attractor_jax.basins import Plane, basin_fractions, basin_stability, end_states
+    from attractor_jax.boundaries import basin_entropy, boundary_dimension, box_dimension, uncertainty_exponent
     from attractor_jax.branches import OrbitDensity
     from attractor_jax.density import orbit_density
     from attractor_jax.fixed_points import loss_of_stability
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
     from attractor_jax.stability import origin_radius, s_critical
 
 _HOME = {
+    "Plane": "basins",
+    "basin_fractions": "basins",
+    "basin_stability": "basins",
+    "end_states": "basins",
+    "basin_entropy": "boundaries",
+    "boundary_dimension": "boundaries",
+    "box_dimension": "boundaries",
+    "uncertainty_exponent": "boundaries",
     "OrbitDensity": "branches",
     "orbit_density": "density",
     "loss_of_stability": "fixed_points",
@@ -61,8 +71,15 @@ __all__ = [
     "LinearMap",
     "LogisticMap",
     "OrbitDensity",
+    "Plane",
     "TableError",
+    "basin_entropy",
+    "basin_fractions",
+    "basin_stability",
+    "boundary_dimension",
+    "box_dimension",
     "classify",
+    "end_states",
     "feedback_network",
     "find_period",
     "loss_of_stability",
@@ -75,6 +92,7 @@ __all__ = [
     "read_run",
     "s_critical",
     "tune_cpu",
+    "uncertainty_exponent",
 ]
 
 __version__ = version("attractor_jax")

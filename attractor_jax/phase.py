@@ -167,13 +167,18 @@ def phase_quantiles(
     return pd.DataFrame(np.array(rows), index=pd.Index(places, name=x), columns=pd.Index(list(quantiles)))
 
 
-def wilson_interval(share: np.ndarray, n: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def wilson_interval(
+    share: np.ndarray, n: np.ndarray, level: float = LEVEL, *, z: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's score interval of a share among n independent trials: it has a width even at 0 of n and n of n.
+
+    Args:
+        z: half the width in standard errors, in place of the one that belongs to `level`.
 
     References:
         Wilson (1927), J. Am. Stat. Assoc. 22, 209.
     """
-    z2 = NormalDist().inv_cdf(0.5 + level / 2) ** 2
+    z2 = (NormalDist().inv_cdf(0.5 + level / 2) if z is None else z) ** 2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     # At 0 of n and n of n one end is the share itself, up to rounding.
