@@ -15,7 +15,7 @@ import pandas as pd
 from attractor_jax.axes import table_axes
 from attractor_jax.config import ConfigError
 from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, zero_tolerance
-from attractor_jax.phase import LEVEL, wilson_interval
+from attractor_jax.phase import LEVEL, RESAMPLES, wilson_interval
 from attractor_jax.systems import get
 
 UNRESOLVED, DIVERGED = 0, -1
@@ -25,7 +25,7 @@ STARTS = ("replicate", "plane", "u_coordinate", "v_coordinate", "v", "u")
 
 # Measured on 384 networks (16 seeds, s from 0.2 to 8) from 32 starts each, at 10,000 steps, as shares of the range of
 # y: mean and spread of a closed curve scatter by less than 3e-4 between neighbouring cells, those of two curves differ
-# by more than 1e-3. In chaos neighbours differ by up to 8e-3, and two attractors by more than 1.5e-2 in one or the other.
+# by more than 1e-3. In chaos neighbours differ by up to 8e-3, two attractors by more than 1.5e-2 in one or the other.
 CURVES = 10.0
 CHAOS = 1.0
 EXTREMES = 3.0  # times as much for the ends of the range in chaos, which few steps decide
@@ -36,8 +36,8 @@ LEAST = 1e-5
 MOST_CHANGE = 0.05
 
 _NEEDED = (
-    "cell_id", "regime", "steps", "period", "period_tolerance", "amplitude", "state_norm", "y_mean", "y_std", "y_min",
-    "y_max", "lambda_1", "lambda_1_se",
+    "cell_id", "regime", "settled", "steps", "n_blocks", "period", "period_tolerance", "amplitude", "state_norm",
+    "y_mean", "y_std", "y_min", "y_max", "lambda_1", "lambda_1_se",
 )  # fmt: skip
 
 
@@ -83,8 +83,9 @@ def label_attractors(
 
     Returns:
         The table with these columns added, or made anew:
-            attractor: Int64, >= 1; 0 unresolved: unsettled, or a cycle whose range changed by more than 5 % while it
-                was measured; -1 diverged.
+            attractor: Int64, >= 1; 0 unresolved: unsettled, or a cycle that the orbit only came to while it was
+                measured, so that nothing but its period is known (its range changed by more than 5 %, or at all while
+                lambda_1 changed as well); -1 diverged.
             orbit: Int64, the same for attractors that are mirror images of one another; elsewhere an attractor has it
                 alone. 0 and -1 as above.
 
@@ -174,6 +175,103 @@ def attractor_table(
     return table
 
 
+def coexistence(
+    df: pd.DataFrame,
+    x: str,
+    *,
+    over: Sequence[str] | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    **tolerances: float,
+) -> pd.DataFrame:
+    """How many attractors a network has, along an axis: means over networks, and the share of those with several.
+
+    What was found is a lower bound: basins smaller than 1 / starts are missed.
+
+    Args:
+        df: a classified table, with labels or without.
+        x: axis; all others are pooled.
+        over: see `label_attractors`.
+        level: of the intervals, between 0 and 1.
+        resamples: of the seeds. Below about 200 the ends of an interval are themselves noise.
+        seed: of the resampling.
+        tolerances: passed on to `label_attractors` where the table has no labels yet.
+
+    Returns:
+        A row a value of `x`:
+            x: under its own name.
+            n_networks, n_seeds: networks, and independent seeds among them. Networks in which no cell is resolved do
+                not count.
+            attractors, attractors_low, attractors_high: mean number, with its interval.
+            orbits, orbits_low, orbits_high: the same with mirror images counted once.
+            several, several_low, several_high: share of the networks with more than one attractor.
+            Intervals are percentile bootstraps over seeds, or over networks in a table without seeds; where all agree,
+            a share has Wilson's and a mean has none: NaN.
+
+    Raises:
+        ValueError: see `label_attractors`; `x` tells no networks apart, a level or a number of resamples out of range.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, got {level}")
+    if resamples < 1:
+        raise ValueError(f"`resamples` must be at least 1, got {resamples}")
+    counts = attractor_counts(df, over=over, **tolerances)
+    axes = [name for name in network_columns(df, over) if name in table_axes(df)]
+    if x not in axes:
+        raise ValueError(f"`x` must be one of {', '.join(axes) or 'none here'}, got {x!r}")
+    counts = counts[counts["attractors"] > 0]
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    rows = []
+    for value, here in counts.groupby(x, sort=True):
+        cluster = pd.factorize(here["seed"], sort=True)[0] if "seed" in here.columns else np.arange(len(here))
+        n = int(cluster.max()) + 1
+        size = np.bincount(cluster)
+        numbers = {
+            "attractors": here["attractors"].to_numpy(float),
+            "orbits": here["orbits"].to_numpy(float),
+            "several": (here["attractors"] > 1).to_numpy(float),
+        }
+        rng = np.random.default_rng([seed, n])  # seeds are drawn alike at all values of x that have all of them
+        drawn = rng.multinomial(n, np.full(n, 1 / n), resamples)
+        row: dict[str, float] = {x: value, "n_networks": len(here), "n_seeds": n}  # pyright: ignore[reportAssignmentType]
+        for name, each in numbers.items():
+            sums = np.bincount(cluster, each)
+            low, high = np.quantile((drawn @ sums) / (drawn @ size), ends)
+            if np.ptp(sums / size) == 0:
+                low, high = (float(end) for end in wilson_interval(each.mean(), np.float64(n), level))
+                low, high = (low, high) if name == "several" else (np.nan, np.nan)
+            row |= {name: each.mean(), f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    names = [f"{name}{end}" for name in ("attractors", "orbits", "several") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=[x, "n_networks", "n_seeds", *names])
+
+
+def attractor_counts(df: pd.DataFrame, *, over: Sequence[str] | None = None, **tolerances: float) -> pd.DataFrame:
+    """How many attractors each network has: one row a network.
+
+    Columns: those of `network_columns`; attractors, orbits (mirror images counted once), n_cells, and of those
+    n_unresolved and n_diverged.
+    """
+    if "attractor" not in df.columns or "orbit" not in df.columns:
+        df = label_attractors(df, over=over, **tolerances)
+    names = network_columns(df, over)
+    label, orbit = df["attractor"], df["orbit"]
+    work = df[names].assign(
+        attractors=label.where(label >= 1),
+        orbits=orbit.where(orbit >= 1),
+        n_unresolved=(label == UNRESOLVED).astype(int),
+        n_diverged=(label == DIVERGED).astype(int),
+        n_cells=1,
+    )
+    if not names:
+        names = ["network"]
+        work["network"] = 0
+    groups = work.groupby(names, sort=True, observed=True, dropna=False)
+    table = groups[["attractors", "orbits"]].nunique()
+    return table.join(groups[["n_cells", "n_unresolved", "n_diverged"]].sum()).reset_index()
+
+
 def network_columns(df: pd.DataFrame, over: Sequence[str] | None = None) -> list[str]:
     """The columns in which cells of one network agree: system and dtype where the table has them, and all axes but
     those of `over`.
@@ -227,11 +325,13 @@ def _kinds(df: pd.DataFrame) -> np.ndarray:
     where nothing is settled.
     """
     regime, period = df["regime"].astype(str).to_numpy(), _floats(df, "period")
-    amplitude, change = _floats(df, "amplitude"), _change(df)
+    change, rounding = _change(df), np.sqrt(_floats(df, "period_tolerance"))
+    late = (change > rounding) & ~df["settled"].to_numpy(bool)
+    late |= change > MOST_CHANGE * _floats(df, "amplitude")
     return np.select(
         [
             regime == "fixed_point",
-            (regime == "periodic") & (change <= MOST_CHANGE * amplitude),
+            (regime == "periodic") & ~late,
             np.isin(regime, ["quasiperiodic", "chaotic", "hyperchaotic"]),
         ],
         [1, np.maximum(np.nan_to_num(period), 2), np.inf],
@@ -272,7 +372,9 @@ def _known(df: pd.DataFrame, curves: float, chaos: float) -> _Known:
     # A measurement may end anywhere in the last turn of a cycle.
     turn = np.where(recurrent, amplitude * period / steps, 0.0)
     aperiodic = wide * np.maximum(np.where(curve, curves / steps, chaos / np.sqrt(steps)), LEAST)
-    moments = np.where(recurrent, change + turn, aperiodic)
+    # What came before it for less than a block of the measurement shows in no exponent.
+    before = np.where(change > 2 * rounding, amplitude / _floats(df, "n_blocks"), 0.0)
+    moments = np.where(recurrent, change + turn + before, aperiodic)
     ends = np.where(recurrent, change, aperiodic * np.where(curve, 1.0, EXTREMES))
     # Of points and cycles all that is left of the transient at last is rounding; elsewhere the range says as much.
     size = np.where(point, _floats(df, "state_norm") * np.where(mean < 0, -1, 1), np.where(recurrent, amplitude, 0.0))
