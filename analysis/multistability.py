@@ -18,8 +18,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import captions, command, style
-from attractor_jax.attractors import attractor_counts, coexistence, label_attractors, network_columns
+from attractor_jax.attractors import label_attractors, network_columns
 from attractor_jax.axes import table_axes
+from attractor_jax.coexistence import attractor_counts, coexistence
 from attractor_jax.phase import LEVEL, RESAMPLES, binned
 
 # Colours of the numbers of attractors: one is paper, more are ever darker; the last stands for itself and all above.

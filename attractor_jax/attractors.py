@@ -15,7 +15,8 @@ import pandas as pd
 from attractor_jax.axes import table_axes
 from attractor_jax.config import ConfigError
 from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, zero_tolerance
-from attractor_jax.phase import LEVEL, RESAMPLES, wilson_interval
+from attractor_jax.gaps import parted_by_gaps
+from attractor_jax.phase import LEVEL, wilson_interval
 from attractor_jax.systems import get
 
 UNRESOLVED, DIVERGED = 0, -1
@@ -84,8 +85,8 @@ def label_attractors(
     Returns:
         The table with these columns added, or made anew:
             attractor: Int64, >= 1; 0 unresolved: unsettled, or a cycle that the orbit only came to while it was
-                measured, so that nothing but its period is known (its range changed by more than 5 %, or at all while
-                lambda_1 changed as well); -1 diverged.
+                measured, so that little but its period is known (its range changed by more than 5 %, or it is not
+                `settled`); -1 diverged.
             orbit: Int64, the same for attractors that are mirror images of one another; elsewhere an attractor has it
                 alone. 0 and -1 as above.
 
@@ -103,7 +104,11 @@ def label_attractors(
         found = _known(df.iloc[rows], curves, chaos)
         mirrored = np.broadcast_to(_is_odd(df) if odd is None else odd, len(df))[rows]
         groups = _ranked(np.stack([network[rows], kind[rows]], axis=1))
-        both = _joined(groups, found, mirrored)
+        values, within, groups = (
+            np.concatenate([own, image[..., mirrored]], axis=-1)
+            for own, image in ((found.values, found.mirror), (found.within, found.within), (groups, groups))
+        )
+        both = parted_by_gaps(groups, values - within, values + within)
         label, image = both[: len(rows)], both[: len(rows)].copy()
         image[mirrored] = both[len(rows) :]
         attractor[rows] = _counted(network[rows], label)
@@ -175,103 +180,6 @@ def attractor_table(
     return table
 
 
-def coexistence(
-    df: pd.DataFrame,
-    x: str,
-    *,
-    over: Sequence[str] | None = None,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    **tolerances: float,
-) -> pd.DataFrame:
-    """How many attractors a network has, along an axis: means over networks, and the share of those with several.
-
-    What was found is a lower bound: basins smaller than 1 / starts are missed.
-
-    Args:
-        df: a classified table, with labels or without.
-        x: axis; all others are pooled.
-        over: see `label_attractors`.
-        level: of the intervals, between 0 and 1.
-        resamples: of the seeds. Below about 200 the ends of an interval are themselves noise.
-        seed: of the resampling.
-        tolerances: passed on to `label_attractors` where the table has no labels yet.
-
-    Returns:
-        A row a value of `x`:
-            x: under its own name.
-            n_networks, n_seeds: networks, and independent seeds among them. Networks in which no cell is resolved do
-                not count.
-            attractors, attractors_low, attractors_high: mean number, with its interval.
-            orbits, orbits_low, orbits_high: the same with mirror images counted once.
-            several, several_low, several_high: share of the networks with more than one attractor.
-            Intervals are percentile bootstraps over seeds, or over networks in a table without seeds; where all agree,
-            a share has Wilson's and a mean has none: NaN.
-
-    Raises:
-        ValueError: see `label_attractors`; `x` tells no networks apart, a level or a number of resamples out of range.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, got {level}")
-    if resamples < 1:
-        raise ValueError(f"`resamples` must be at least 1, got {resamples}")
-    counts = attractor_counts(df, over=over, **tolerances)
-    axes = [name for name in network_columns(df, over) if name in table_axes(df)]
-    if x not in axes:
-        raise ValueError(f"`x` must be one of {', '.join(axes) or 'none here'}, got {x!r}")
-    counts = counts[counts["attractors"] > 0]
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    rows = []
-    for value, here in counts.groupby(x, sort=True):
-        cluster = pd.factorize(here["seed"], sort=True)[0] if "seed" in here.columns else np.arange(len(here))
-        n = int(cluster.max()) + 1
-        size = np.bincount(cluster)
-        numbers = {
-            "attractors": here["attractors"].to_numpy(float),
-            "orbits": here["orbits"].to_numpy(float),
-            "several": (here["attractors"] > 1).to_numpy(float),
-        }
-        rng = np.random.default_rng([seed, n])  # seeds are drawn alike at all values of x that have all of them
-        drawn = rng.multinomial(n, np.full(n, 1 / n), resamples)
-        row: dict[str, float] = {x: value, "n_networks": len(here), "n_seeds": n}  # pyright: ignore[reportAssignmentType]
-        for name, each in numbers.items():
-            sums = np.bincount(cluster, each)
-            low, high = np.quantile((drawn @ sums) / (drawn @ size), ends)
-            if np.ptp(sums / size) == 0:
-                low, high = (float(end) for end in wilson_interval(each.mean(), np.float64(n), level))
-                low, high = (low, high) if name == "several" else (np.nan, np.nan)
-            row |= {name: each.mean(), f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    names = [f"{name}{end}" for name in ("attractors", "orbits", "several") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=[x, "n_networks", "n_seeds", *names])
-
-
-def attractor_counts(df: pd.DataFrame, *, over: Sequence[str] | None = None, **tolerances: float) -> pd.DataFrame:
-    """How many attractors each network has: one row a network.
-
-    Columns: those of `network_columns`; attractors, orbits (mirror images counted once), n_cells, and of those
-    n_unresolved and n_diverged.
-    """
-    if "attractor" not in df.columns or "orbit" not in df.columns:
-        df = label_attractors(df, over=over, **tolerances)
-    names = network_columns(df, over)
-    label, orbit = df["attractor"], df["orbit"]
-    work = df[names].assign(
-        attractors=label.where(label >= 1),
-        orbits=orbit.where(orbit >= 1),
-        n_unresolved=(label == UNRESOLVED).astype(int),
-        n_diverged=(label == DIVERGED).astype(int),
-        n_cells=1,
-    )
-    if not names:
-        names = ["network"]
-        work["network"] = 0
-    groups = work.groupby(names, sort=True, observed=True, dropna=False)
-    table = groups[["attractors", "orbits"]].nunique()
-    return table.join(groups[["n_cells", "n_unresolved", "n_diverged"]].sum()).reset_index()
-
-
 def network_columns(df: pd.DataFrame, over: Sequence[str] | None = None) -> list[str]:
     """The columns in which cells of one network agree: system and dtype where the table has them, and all axes but
     those of `over`.
@@ -325,9 +233,7 @@ def _kinds(df: pd.DataFrame) -> np.ndarray:
     where nothing is settled.
     """
     regime, period = df["regime"].astype(str).to_numpy(), _floats(df, "period")
-    change, rounding = _change(df), np.sqrt(_floats(df, "period_tolerance"))
-    late = (change > rounding) & ~df["settled"].to_numpy(bool)
-    late |= change > MOST_CHANGE * _floats(df, "amplitude")
+    late = ~df["settled"].to_numpy(bool) | (_change(df) > MOST_CHANGE * _floats(df, "amplitude"))
     return np.select(
         [
             regime == "fixed_point",
@@ -350,7 +256,7 @@ class _Known:
 
     Attributes:
         values: (numbers, cells).
-        within: (numbers, cells), half of the gap that parts a cell from its likes.
+        within: (numbers, cells), how far from them those of its attractor may lie.
         mirror: (numbers, cells), the values of the mirror images, which are known as well.
     """
 
@@ -371,7 +277,8 @@ def _known(df: pd.DataFrame, curves: float, chaos: float) -> _Known:
     change = _change(df) + rounding
     # A measurement may end anywhere in the last turn of a cycle.
     turn = np.where(recurrent, amplitude * period / steps, 0.0)
-    aperiodic = wide * np.maximum(np.where(curve, curves / steps, chaos / np.sqrt(steps)), LEAST)
+    # Both sides of a gap reach into it.
+    aperiodic = wide * np.maximum(np.where(curve, curves / steps, chaos / np.sqrt(steps)), LEAST) / 2
     # What came before it for less than a block of the measurement shows in no exponent.
     before = np.where(change > 2 * rounding, amplitude / _floats(df, "n_blocks"), 0.0)
     moments = np.where(recurrent, change + turn + before, aperiodic)
@@ -384,42 +291,9 @@ def _known(df: pd.DataFrame, curves: float, chaos: float) -> _Known:
         _floats(df, "lambda_1_se"), steps.astype(np.int64), standard_errors=STANDARD_ERRORS, floor=ZERO_FLOOR
     )
     values = np.stack([mean, spread, low, high, size, exponent])
-    within = np.stack([moments, moments, ends, ends, rounding, np.where(recurrent, 1.0, error)]) / 2
+    within = np.stack([moments, moments, ends, ends, rounding, np.where(recurrent, 0.0, error / 2)])
     mirror = np.stack([-mean, spread, -high, -low, np.where(point, -size, size), exponent])
     return _Known(values, within, mirror)
-
-
-def _joined(groups: np.ndarray, known: _Known, mirrored: np.ndarray) -> np.ndarray:
-    """Labels of the cells, then of the mirror images of those that are `mirrored`: ranks over all groups."""
-    values = np.concatenate([known.values, known.mirror[:, mirrored]], axis=1)
-    within = np.concatenate([known.within, known.within[:, mirrored]], axis=1)
-    labels = np.concatenate([groups, groups[mirrored]])
-    low, high = values - within, values + within
-    # A gap within a set of cells is one within each of its subsets too: in whatever order they are found, the outcome
-    # is the same.
-    parts = 0
-    while (now := len(np.unique(labels))) > parts:
-        parts = now
-        for i in range(len(values)):
-            labels = _parted(labels, low[i], high[i])
-    return labels
-
-
-def _parted(labels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Labels, 0 and upwards, of cells parted by the gaps between their intervals; in the order of the old labels, then
-    upwards.
-    """
-    order = np.lexsort((low, labels))
-    group, bottom = labels[order], low[order]
-    # How far up the intervals before a cell reach within its group: ranks, so that one pass does for all groups.
-    sorted_tops, rank = np.unique(high[order], return_inverse=True)
-    reach = np.maximum.accumulate(group * len(sorted_tops) + rank.ravel())
-    top = sorted_tops[reach % len(sorted_tops)]
-    new = np.ones(len(order), bool)
-    new[1:] = (group[1:] != group[:-1]) | (bottom[1:] > top[:-1])
-    parted = np.empty_like(labels)
-    parted[order] = np.cumsum(new) - 1
-    return parted
 
 
 def _ranked(keys: np.ndarray) -> np.ndarray:
