@@ -87,6 +87,7 @@ def draw(df: pd.DataFrame, *, level: float = 0.95, attractors: bool = True) -> F
     for line, row in zip(grid, rows, strict=True):
         _row(line, row, planes, level=level, attractors=attractors)
     captions.caption(figure, df, [*names, *PLANES, ACROSS, UP], _notes(df, level, attractors))
+    figure.draw_without_rendering()  # labels beside squares find their room at the second attempt
     return figure
 
 
@@ -219,7 +220,8 @@ def _legend(
         ["size", "orbit", "attractor"], ascending=[False, True, True], kind="stable"
     )
     entries: list[Patch | Line2D] = []
-    for row in [*order[order["attractor"] >= 1].itertuples(), *order[order["attractor"] < 1].itertuples()]:
+    rows: list[Any] = [*order[order["attractor"] >= 1].itertuples(), *order[order["attractor"] < 1].itertuples()]
+    for row in rows:
         label = int(row.attractor)
         partners = [int(other) for other in table.loc[table["orbit"] == row.orbit, "attractor"] if other != label]
         words = [_told(row, partners)]
@@ -240,10 +242,9 @@ def _told(row: Any, partners: Sequence[int]) -> str:
 def _share(share: pd.DataFrame, label: int) -> str:
     if label not in share.index:
         return "none"
-    one = share.loc[label]
-    digits = 1 if one["fraction"] >= 0.01 else 3
-    fraction, low, high = (f"{100 * one[name]:.{digits}f}" for name in ("fraction", "low", "high"))
-    return f"{fraction} % ({low}–{high})"
+    fraction, low, high = (100 * float(share[name][label]) for name in ("fraction", "low", "high"))
+    digits = 1 if fraction >= 1 else 3
+    return f"{fraction:.{digits}f} % ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def _notes(df: pd.DataFrame, level: float, attractors: bool) -> list[str]:

@@ -32,11 +32,12 @@ def default_axes(df: pd.DataFrame, x: str | None, y: str | None) -> tuple[str, s
     """The axes of the figure where the reader left them open, of those that tell networks apart: along the bottom s if
     it varies, else the one with most values; upwards seed, else the one with most values.
     """
-    varied = [name for name in network_columns(df) if name in table_axes(df) and df[name].nunique() > 1]
-    varied.sort(key=lambda name: -df[name].nunique())
+    axes = [name for name in network_columns(df) if name in table_axes(df)]
+    varied = sorted((name for name in axes if df[name].nunique() > 1), key=lambda name: -df[name].nunique())
     if x is None:
         open_axes = [name for name in varied if name not in ("seed", y)] or [name for name in varied if name != y]
-        x = "s" if "s" in open_axes else (open_axes or [network_columns(df)[-1]])[0]
+        fixed = "s" if "s" in axes and y != "s" else axes[-1]
+        x = "s" if "s" in open_axes else (open_axes or [fixed])[0]
     if y is None:
         others = [name for name in varied if name != x]
         y = "seed" if "seed" in others else (others or [None])[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +120,7 @@ def label_attractors(
 
 
 def attractor_table(
-    df: pd.DataFrame, *, over: Sequence[str] | None = None, level: float = LEVEL, **tolerances: float
+    df: pd.DataFrame, *, over: Sequence[str] | None = None, level: float = LEVEL, **tolerances: Any
 ) -> pd.DataFrame:
     """One row an attractor of each network, with its basin's share of the network's cells.
 
@@ -128,7 +129,7 @@ def attractor_table(
         over: see `label_attractors`.
         level: of Wilson's interval, between 0 and 1. It takes cells for independent draws of an initial state: on a
             grid, neighbours are not, and the interval says how fine the grid is.
-        tolerances: passed on to `label_attractors` where the table has no labels yet.
+        tolerances: passed on to `label_attractors`, where the table has no labels yet.
 
     Returns:
         A row an attractor, and one for the unresolved (0) and the diverged cells (-1) of a network that has any, sorted

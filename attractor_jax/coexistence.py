@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ def coexistence(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    **tolerances: float,
+    **tolerances: Any,
 ) -> pd.DataFrame:
     """How many attractors a network has, along an axis: means over networks, and the share of those with several.
 
@@ -33,7 +34,7 @@ def coexistence(
         level: of the intervals, between 0 and 1.
         resamples: of the seeds. Below about 200 the ends of an interval are themselves noise.
         seed: of the resampling.
-        tolerances: passed on to `label_attractors` where the table has no labels yet.
+        tolerances: passed on to `label_attractors`, where the table has no labels yet.
 
     Returns:
         A row a value of `x`:
@@ -76,15 +77,15 @@ def coexistence(
             sums = np.bincount(cluster, each)
             low, high = np.quantile((drawn @ sums) / (drawn @ size), ends)
             if np.ptp(sums / size) == 0:
-                low, high = (float(end) for end in wilson_interval(each.mean(), np.float64(n), level))
-                low, high = (low, high) if name == "several" else (np.nan, np.nan)
+                agreed = wilson_interval(each[:1], np.array([n]), level) if name == "several" else ([np.nan], [np.nan])
+                low, high = (float(end[0]) for end in agreed)
             row |= {name: each.mean(), f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     names = [f"{name}{end}" for name in ("attractors", "orbits", "several") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=[x, "n_networks", "n_seeds", *names])
+    return pd.DataFrame(rows, columns=[x, "n_networks", "n_seeds", *names]).astype(dict.fromkeys(names, float))
 
 
-def attractor_counts(df: pd.DataFrame, *, over: Sequence[str] | None = None, **tolerances: float) -> pd.DataFrame:
+def attractor_counts(df: pd.DataFrame, *, over: Sequence[str] | None = None, **tolerances: Any) -> pd.DataFrame:
     """How many attractors each network has: one row a network.
 
     Columns: those of `network_columns`; attractors, orbits (mirror images counted once), n_cells, and of those

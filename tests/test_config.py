@@ -179,7 +179,8 @@ REFUSED = {
     "system=lorenz": f"system must be {SYSTEMS}, got 'lorenz'",
     "system=": f"system must be {SYSTEMS}, got ''",
     "system.name=lorenz": (
-        "system.name must be one of uniform, gaussian, linear, logistic, henon or delayed_logistic, got 'lorenz'"
+        "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, "
+        "uniform_plane, gaussian_plane or henon_plane, got 'lorenz'"
     ),
     "measure=3": "measure must be adaptive or standard, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",
