@@ -17,10 +17,10 @@ from sweeps.command_line import CONF
 from sweeps.run import checked
 
 EXPERIMENTS = (
-    "albers_chaos, albers_dimension, albers_windows, article, hunt, neurons_and_delays, order_to_chaos, "
-    "second_opinions, smoke or transitions"
+    "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, hunt, multistability, "
+    "neurons_and_delays, order_to_chaos, second_opinions, smoke or transitions"
 )
-SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
+SYSTEMS = "delayed_logistic, gaussian, gaussian_plane, henon, henon_plane, linear, logistic, uniform or uniform_plane"
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
     "and max_steps"
