@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attractor_jax.attractors import attractor_table, label_attractors
     from attractor_jax.backend import tune_cpu
     from attractor_jax.basins import Plane, basin_fractions, basin_stability, end_states
     from attractor_jax.boundaries import basin_entropy, boundary_dimension, box_dimension, uncertainty_exponent
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from attractor_jax.stability import origin_radius, s_critical
 
 _HOME = {
+    "attractor_table": "attractors",
+    "label_attractors": "attractors",
     "Plane": "basins",
     "basin_fractions": "basins",
     "basin_stability": "basins",
@@ -73,6 +76,7 @@ __all__ = [
     "OrbitDensity",
     "Plane",
     "TableError",
+    "attractor_table",
     "basin_entropy",
     "basin_fractions",
     "basin_stability",
@@ -82,6 +86,7 @@ __all__ = [
     "end_states",
     "feedback_network",
     "find_period",
+    "label_attractors",
     "loss_of_stability",
     "lyapunov_exponents",
     "network_from_row",

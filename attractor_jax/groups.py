@@ -179,9 +179,11 @@ def make_group(
     """The group of a shape, in blocks of the shape that suits it best, or of the one that is given.
 
     Raises:
-        ConfigError: k > D, a measure that the system cannot have, or an engine that cannot compute it.
+        ConfigError: k > D, a measure that the system cannot have, values of axes that do not go together, or an engine
+            that cannot compute it.
     """
     measure = config.measure
+    system.check(shape.static, shape.lanes)
     D = system.dimension(shape.static)
     k = D if measure.k == "all" else measure.k
     if k > D:

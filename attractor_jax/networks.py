@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 from attractor_jax.activation import tanh_and_slope
 from attractor_jax.draws import article_draw, gaussian_draw, initial_history
 from attractor_jax.maps import check_dtype, fold
+from attractor_jax.systems.plane import base_name
 
 
 @dataclass(frozen=True)
@@ -235,12 +236,13 @@ def network_from_row(row: Mapping[str, Any]) -> DelayNetwork:
 
     Args:
         row: anything indexed by column: a row of `read_run(...)`, or a mapping. Its `system` column says which family;
-            without one it is "uniform".
+            without one it is "uniform". Of a row of "uniform_plane" it is the network alone: where on the plane its
+            orbit began stands in the row, and `initial_state` knows nothing of it.
 
     Raises:
         ValueError: the row has no (seed, N, D, s), or is of a system that is no feedback network.
     """
-    family = row.get("system", "uniform")
+    family = base_name(str(row.get("system", "uniform")))
     missing = [name for name in ("seed", "N", "D", "s") if name not in row]
     if missing or family not in _FAMILIES:
         raise ValueError(
@@ -251,7 +253,7 @@ def network_from_row(row: Mapping[str, Any]) -> DelayNetwork:
         N=int(row["N"]),
         D=int(row["D"]),
         s=float(row["s"]),
-        family=str(family),
+        family=family,
         dtype=str(row.get("dtype", "float64")),
     )
 

@@ -1,9 +1,10 @@
 """python -m sweeps.check RUN [--cells 96]: would the labels of a run be the same, had it been measured otherwise?
 
 A sample of its cells, as many of each regime, is measured again three times: with four times the steps, from another
-start, and in the other floating-point type. For each of them a matrix says what became of the labels, and how many of
-the run's cells would keep theirs; the last line is the verdict. Nothing is written into the run. Exit code 0: the
-labels hold; 1: they do not, or the run cannot be read; 2: the arguments are wrong.
+start (where the system has starts of its own), and in the other floating-point type. For each of them a matrix says
+what became of the labels, and how many of the run's cells would keep theirs; the last line is the verdict. Nothing is
+written into the run. Exit code 0: the labels hold; 1: they do not, or the run cannot be read; 2: the arguments are
+wrong.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 TIMES = 4  # as many steps
 OTHER_START = 1_000_000  # added to the replicate: a start that no sweep of a few replicates has
+MORE_STEPS, ANOTHER_START = f"{TIMES} times the steps", "another start"
 HOLDS = 0.95  # of the cells must keep their label for a verdict without reserve
 OTHER = {"float64": "float32", "float32": "float64"}
 
@@ -58,13 +60,14 @@ def _check(argv: list[str] | None) -> int:
     if arguments.cells < 1:
         raise ArgumentProblem(f"`--cells` must be at least 1, got {arguments.cells}")
     plan = read_plan(arguments.run)
-    shares = []
+    shares = {}
     for outcome in check(arguments.run, plan, arguments.cells):
         share, error = outcome.kept
         print(f"{outcome.how}: {share:.1%} +- {error:.1%} of the cells keep their regime")
         print(outcome.matrix.to_string(), end="\n\n", flush=True)
-        shares.append(share)
-    code, verdict = judge(*shares, dtype=plan.config.backend.dtype)
+        shares[outcome.how] = share
+    more, other = shares[MORE_STEPS], shares[OTHER[plan.config.backend.dtype]]
+    code, verdict = judge(more, shares.get(ANOTHER_START, 1.0), other, dtype=plan.config.backend.dtype)
     print(f"verdict: {verdict}")
     return code
 
@@ -86,7 +89,7 @@ def judge(steps: float, start: float, other: float, *, dtype: str) -> tuple[int,
 
 
 def check(run: Path, plan: Plan, cells: int) -> Iterator[Outcome]:
-    """The three outcomes for a sample of the cells of a run and its plan, each as soon as it is known.
+    """The outcomes for a sample of the cells of a run and its plan, each as soon as it is known.
 
     Raises:
         TableError: the run cannot be read.
@@ -107,7 +110,7 @@ def check(run: Path, plan: Plan, cells: int) -> Iterator[Outcome]:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = _measured(make_plan(config), Path(folder), devices)
-        if how == "another start":
+        if how == ANOTHER_START:
             found["replicate"] -= OTHER_START
         both = sample.merge(found, on=axes, suffixes=("", "_now"))
         yield Outcome(how, _matrix(both), _kept(table, both))
@@ -129,10 +132,11 @@ def _ways(plan: Plan, rows: Sequence[Mapping[Any, Any]]) -> Iterator[tuple[str, 
         steps=min(TIMES * measure.steps, MOST_STEPS // measure.blocks * measure.blocks),
         max_steps=None if measure.max_steps is None else min(TIMES * measure.max_steps, MOST_STEPS),
     )
-    elsewhere = [{**row, "replicate": row["replicate"] + OTHER_START} for row in rows]
     other = OTHER[config.backend.dtype]
-    yield f"{TIMES} times the steps", replace(base, measure=longer)
-    yield "another start", replace(base, grid={"cells": elsewhere})
+    yield MORE_STEPS, replace(base, measure=longer)
+    if "replicate" in rows[0]:  # else the axes themselves say where an orbit starts
+        elsewhere = [{**row, "replicate": row["replicate"] + OTHER_START} for row in rows]
+        yield ANOTHER_START, replace(base, grid={"cells": elsewhere})
     yield other, replace(base, backend=replace(config.backend, dtype=other))  # pyright: ignore[reportArgumentType]
 
 

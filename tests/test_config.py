@@ -17,10 +17,10 @@ from sweeps.command_line import CONF
 from sweeps.run import checked
 
 EXPERIMENTS = (
-    "albers_chaos, albers_dimension, albers_windows, article, hunt, neurons_and_delays, order_to_chaos, "
-    "second_opinions, smoke or transitions"
+    "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, hunt, multistability, "
+    "neurons_and_delays, order_to_chaos, second_opinions, smoke or transitions"
 )
-SYSTEMS = "delayed_logistic, gaussian, henon, linear, logistic or uniform"
+SYSTEMS = "delayed_logistic, gaussian, gaussian_plane, henon, henon_plane, linear, logistic, uniform or uniform_plane"
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
     "and max_steps"
@@ -179,7 +179,8 @@ REFUSED = {
     "system=lorenz": f"system must be {SYSTEMS}, got 'lorenz'",
     "system=": f"system must be {SYSTEMS}, got ''",
     "system.name=lorenz": (
-        "system.name must be one of uniform, gaussian, linear, logistic, henon or delayed_logistic, got 'lorenz'"
+        "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, "
+        "uniform_plane, gaussian_plane or henon_plane, got 'lorenz'"
     ),
     "measure=3": "measure must be adaptive or standard, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",

@@ -68,6 +68,7 @@ class System:
         clocked: its states end with a clock; see maps.py.
         stretch: steps that the innermost loops take at once: long steps gain nothing by it, and compile for as long.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
+        odd: its maps have f(-state) = -f(state): an attractor is its own mirror image, or has a partner that is.
     """
 
     name: ClassVar[str]
@@ -80,6 +81,7 @@ class System:
     clocked: ClassVar[bool] = False
     stretch: ClassVar[int] = 8
     wide: ClassVar[bool] = False
+    odd: ClassVar[bool] = False
 
     def dimension(self, static: Mapping[str, Any]) -> int:
         """Dimension D of the state, without a clock."""
@@ -98,6 +100,13 @@ class System:
         that engine does not know the system.
         """
         return None
+
+    def check(self, static: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> None:
+        """Refuse values of the axes that go with one another in no cell, or with no state of this shape.
+
+        Raises:
+            ConfigError: naming the axis.
+        """
 
     def draw(self, **axes: Any) -> Draw:
         """The arrays that cells with these `draw_axes` share, in float64."""
@@ -140,6 +149,10 @@ REGISTRY = {
     "regression": "attractor_jax.systems.learning:RegressionDescent",
     "digits": "attractor_jax.systems.learning:DigitsDescent",
     "trainability": "attractor_jax.systems.learning:TrainabilityDescent",
+    "uniform_plane": "attractor_jax.systems.plane:UniformPlane",
+    "gaussian_plane": "attractor_jax.systems.plane:GaussianPlane",
+    "henon_plane": "attractor_jax.systems.plane:HenonPlane",
+    "factorisation_plane": "attractor_jax.systems.learning:FactorisationPlane",
 }
 
 ENTRY_POINTS = "attractor_jax.systems"

@@ -69,6 +69,7 @@ class Uniform(_Feedback):
 
     name = "uniform"
     biases = 0
+    odd = True
 
     def draw(self, **axes: Any) -> Draw:
         weights, gains = article_draw(axes["seed"], axes["N"], axes["D"])

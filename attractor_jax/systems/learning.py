@@ -15,6 +15,7 @@ import numpy as np
 
 from attractor_jax.schema import Column
 from attractor_jax.systems import Axis, Draw, System
+from attractor_jax.systems.plane import OnPlane
 from attractor_jax.systems.problems import Digits, DoubleWell, Factorisation, MeanField, Problem, Regression, Xor
 
 # From so many parameters on, the parameters themselves are no column, and the Hessian is not made as a whole.
@@ -40,6 +41,12 @@ def _width(default: int) -> Axis:
 def _batch(examples: int) -> Axis:
     meaning = f"examples in a minibatch, drawn anew in each step; all {examples}: full batch"
     return Axis("batch_size", int, 1, examples, examples, meaning, static=True)
+
+
+def at_rest(theta: np.ndarray, *, momentum: bool) -> np.ndarray:
+    """States (..., D + 1) of trainings that begin at some parameters (..., P), with the clock at zero."""
+    further = theta.shape[-1] * momentum + 1
+    return np.concatenate([theta, np.zeros((*theta.shape[:-1], further))], axis=-1)
 
 
 class Learning(System):
@@ -96,12 +103,7 @@ class Learning(System):
 
     def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         starts = np.asarray(lanes["init_scale"])[:, None] * draw["start"]
-        return self.at_rest(starts, momentum=len(draw["momentum"]) > 0)
-
-    def at_rest(self, theta: np.ndarray, *, momentum: bool) -> np.ndarray:
-        """States (..., D + 1) of trainings that begin at some parameters (..., P)."""
-        further = theta.shape[-1] * momentum + 1
-        return np.concatenate([theta, np.zeros((*theta.shape[:-1], further))], axis=-1)
+        return at_rest(starts, momentum=len(draw["momentum"]) > 0)
 
     def build(self, draw: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         from attractor_jax.descent import Descent
@@ -144,6 +146,7 @@ class DoubleWellDescent(_OfLandscape):
     """x' = (1 + lr) x - lr x^3 without momentum and decay."""
 
     name = "double_well"
+    odd = True
     problem = DoubleWell
 
 
@@ -151,7 +154,18 @@ class FactorisationDescent(_OfLandscape):
     """Two factors that learn to make 1."""
 
     name = "factorisation"
+    odd = True
     problem = Factorisation
+
+
+class FactorisationPlane(OnPlane, base=FactorisationDescent):
+    """Two factors that begin anywhere on their plane, at rest."""
+
+    def coordinates(self, static: Mapping[str, Any]) -> int:
+        return Factorisation().parameters
+
+    def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
+        return at_rest(super().initial_states(draw, axes, lanes), momentum=len(draw["momentum"]) > 0)
 
 
 class _OfNetwork(Learning):
