@@ -53,8 +53,8 @@ def label_minima(
         df: of `read_run`, with the column `theta`. Left unchanged.
         radius: Euclidean distance of parameters. Too small, and what has not quite arrived is split; too large, and
             minima are joined.
-        arrived: largest gradient norm of an end. Too small, and slow trainings are unresolved; too large, and
-            plateaus count as minima.
+        arrived: largest gradient norm of an end, and how far below zero its smallest curvature may lie. Too small, and
+            slow trainings are unresolved; too large, and plateaus and saddles count as minima.
         catalogue: of an earlier `minima_table`: its minima keep their numbers, and new ones follow.
 
     Returns:
@@ -81,6 +81,7 @@ def label_minima(
         here = df.iloc[at]
         ends = np.stack(here["theta"].to_numpy())
         there = (here["gradient_norm"].to_numpy(float) <= arrived) & (attractor[at] == 0)
+        there &= here["hessian_min"].to_numpy(float) >= -arrived  # no saddle
         there &= ~here["amplitude"].isna().to_numpy()  # noise drives the others
         known = np.empty((0, ends.shape[1])), np.empty(0, int)
         if catalogue is not None:

@@ -34,8 +34,8 @@ class OnPlane(System):
     """A base system whose orbits start at u e_1 + v e_2, with e_1 and e_2 orthonormal; all other coordinates are zero.
 
     A subclass names its base: `class HenonPlane(OnPlane, base=Henon)`. Axes are those of the base that do not say
-    where an orbit starts, then those of the plane, u last and fastest. Everything but the initial state is the base's. u and v are numbers of
-    the state as it stands: for feedback networks outputs y, which s does not multiply.
+    where an orbit starts, then those of the plane, u last and fastest. Everything but the initial state is the base's.
+    u and v are numbers of the state as it stands: for feedback networks outputs y, which s does not multiply.
     """
 
     base: ClassVar[System]
