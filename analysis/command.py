@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from analysis.style import DPI, RC, number
 from attractor_jax.axes import select, table_axes, varied_axes
 from attractor_jax.parts import put
-from sweeps.arguments import ArgumentProblem, RunParser, refuse
+from sweeps.arguments import ArgumentProblem, RunParser, read_assignments, refuse
 
 
 class RunProblem(ValueError):
@@ -185,21 +185,3 @@ def check_out(path: Path | None) -> None:
     """
     if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
         raise ArgumentProblem(f"`--out` must end in .png, .pdf or .svg, got {str(path)!r}")
-
-
-def read_assignments(option: str, given: list[str]) -> Mapping[str, float]:
-    """The numbers of an option that is given as AXIS=VALUE, again and again.
-
-    Raises:
-        ArgumentProblem: one that cannot be read.
-    """
-    read: dict[str, float] = {}
-    for text in given:
-        axis, equals, value = text.partition("=")
-        try:
-            if not (axis and equals):
-                raise ValueError
-            read[axis] = float(value)
-        except ValueError:
-            raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}") from None
-    return read

@@ -13,7 +13,7 @@ import numpy as np
 from analysis import command, style
 from attractor_jax.config import ConfigError, a_list
 from attractor_jax.systems import REGISTRY, System, get
-from sweeps.arguments import OneLineParser
+from sweeps.arguments import OneLineParser, read_assignments
 
 # Where the classic pictures are, and a network becomes interesting.
 RANGES = {
@@ -90,7 +90,7 @@ def read(arguments: argparse.Namespace) -> Asked:
     except ConfigError as problem:
         raise of_options(problem) from problem
     names = [axis.name for axis in system.axes]
-    at = dict(command.read_assignments("--at", arguments.at))
+    at = dict(read_assignments("--at", arguments.at))
     for name in ("seed", "N", "D"):
         if (given := getattr(arguments, name)) is not None:
             if name not in names:

@@ -12,11 +12,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from analysis import command, turning
+from analysis import turning
 from analysis.tones import COLOURS, TONES
 from attractor_jax.config import ConfigError, a_list, integer, number
 from attractor_jax.systems import REGISTRY, System, get
-from sweeps.arguments import ArgumentProblem, OneLineParser
+from sweeps.arguments import ArgumentProblem, OneLineParser, read_assignments
 
 STYLES = ("density", "article", "bare")
 DTYPES = ("float64", "float32")
@@ -153,7 +153,7 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
         ConfigError: an unknown system.
     """
     axes = {name: value for name in NAMED if (value := getattr(arguments, name)) is not None}
-    for name, value in command.read_assignments("--at", arguments.at).items():
+    for name, value in read_assignments("--at", arguments.at).items():
         if name in axes:
             raise ArgumentProblem(f"`--at {name}` must be left out where `--{name}` is given, got {value:g}")
         axes[name] = value

@@ -18,7 +18,7 @@ from analysis import command, html, report_findings, report_gallery, report_run,
 from analysis.html import Html, Section, element, joined, paragraph
 from analysis.report_run import Run
 from analysis.style import number
-from sweeps.arguments import ArgumentProblem, RunParser, answered
+from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments
 from sweeps.telling import counted
 
 MOST_PORTRAITS = 100
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _report(argv: list[str] | None) -> int:
     asked = _parser().parse_args(argv)
-    where = command.read_assignments("--where", asked.where)
+    where = read_assignments("--where", asked.where)
     if asked.out is not None and asked.out.suffix != ".html":
         raise ArgumentProblem(f"`--out` must end in .html, got {str(asked.out)!r}")
     if not 0 <= asked.gallery <= MOST_PORTRAITS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from attractor_jax.axes import table_axes
 from attractor_jax.systems import get
 from attractor_jax.systems.learning import Learning
 from attractor_jax.systems.problems import Problem
@@ -114,11 +113,6 @@ def minima_table(labelled: pd.DataFrame) -> pd.DataFrame:
     table.insert(len(axes) + 2, "copies", table.groupby([*axes, "orbit"])["attractor"].transform("size"))
     table.insert(len(axes) + 3, "count", group.size().to_numpy())
     return table
-
-
-def levers(df: pd.DataFrame) -> list[str]:
-    """The axes along which trainings differ in more than chance: all that vary but the seed."""
-    return [axis for axis in table_axes(df) if axis != "seed" and df[axis].nunique() > 1]
 
 
 def _landscapes(df: pd.DataFrame, rows: pd.Series) -> list[tuple[dict[str, float], np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +32,24 @@ class RunParser(OneLineParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog, description)
         self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
+
+
+def read_assignments(option: str, given: list[str]) -> Mapping[str, float]:
+    """The numbers of an option that is given as AXIS=VALUE, again and again.
+
+    Raises:
+        ArgumentProblem: one that cannot be read.
+    """
+    read: dict[str, float] = {}
+    for text in given:
+        axis, equals, value = text.partition("=")
+        try:
+            if not (axis and equals):
+                raise ValueError
+            read[axis] = float(value)
+        except ValueError:
+            raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}") from None
+    return read
 
 
 def answered(command: Callable[[], int]) -> int:

@@ -10,7 +10,6 @@ wrong.
 from __future__ import annotations
 
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attractor_jax.config import MOST_STEPS, SweepConfig
-from attractor_jax.plan import Plan, make_plan
+from attractor_jax.plan import Plan
 from attractor_jax.store import read_plan
+from sweeps.again import measured_again
 from sweeps.arguments import ArgumentProblem, RunParser, answered
 from sweeps.telling import one_line
 
@@ -107,9 +107,7 @@ def check(run: Path, plan: Plan, cells: int) -> Iterator[Outcome]:
     rows = sample[axes].to_dict("records")
     devices = backend.start(replace(plan.config.backend, devices="all"))
     for how, config in _ways(plan, rows):
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = _measured(make_plan(config), Path(folder), devices)
+        found = measured_again(config, devices)
         if how == ANOTHER_START:
             found["replicate"] -= OTHER_START
         both = sample.merge(found, on=axes, suffixes=("", "_now"))
@@ -138,16 +136,6 @@ def _ways(plan: Plan, rows: Sequence[Mapping[Any, Any]]) -> Iterator[tuple[str, 
         elsewhere = [{**row, "replicate": row["replicate"] + OTHER_START} for row in rows]
         yield ANOTHER_START, replace(base, grid={"cells": elsewhere})
     yield other, replace(base, backend=replace(config.backend, dtype=other))  # pyright: ignore[reportArgumentType]
-
-
-def _measured(plan: Plan, folder: Path, devices: Any) -> pd.DataFrame:
-    from attractor_jax.reading import read_run
-    from attractor_jax.store import RunDirectory
-    from attractor_jax.sweep import run_sweep
-
-    directory = RunDirectory(folder, plan)
-    run_sweep(plan, directory, devices=devices)
-    return read_run(directory.path)
 
 
 def _matrix(both: pd.DataFrame) -> pd.DataFrame:
