@@ -12,8 +12,8 @@ from attractor_jax.systems.problems import Problem
 # Distance in parameters within which two ends are one minimum. XOR's minima lie 1.4 apart and more, and trainings of
 # 3,000 steps end within 1e-5 of them in float32.
 RADIUS = 0.05
-# Norm of the gradient up to which a training has arrived.
-ARRIVED = 1e-3
+# Curvature below which a direction is flat: minima are valleys along it, and it bounds no distance.
+FLAT = 1e-4
 
 # The loss depends on these axes alone: with others the same minima are reached by other ways.
 LANDSCAPE = ("width", "weight_decay")
@@ -40,7 +40,7 @@ def problem_of(df: pd.DataFrame) -> Problem:
 
 
 def label_minima(
-    df: pd.DataFrame, *, radius: float = RADIUS, arrived: float = ARRIVED, catalogue: pd.DataFrame | None = None
+    df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT, catalogue: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """A copy of a learning table with the minimum that each training ended in.
 
@@ -52,8 +52,7 @@ def label_minima(
         df: of `read_run`, with the column `theta`. Left unchanged.
         radius: Euclidean distance of parameters. Too small, and what has not quite arrived is split; too large, and
             minima are joined.
-        arrived: largest gradient norm of an end, and how far below zero its smallest curvature may lie. Too small, and
-            slow trainings are unresolved; too large, and plateaus and saddles count as minima.
+        flat: see `arrived`.
         catalogue: of an earlier `minima_table`: its minima keep their numbers, and new ones follow.
 
     Returns:
@@ -62,9 +61,9 @@ def label_minima(
         or signs) carry into one another.
 
     Raises:
-        ValueError: no learning table, no parameters in it, `radius` or `arrived` not above 0.
+        ValueError: no learning table, no parameters in it, `radius` or `flat` not above 0.
     """
-    for name, value in (("radius", radius), ("arrived", arrived)):
+    for name, value in (("radius", radius), ("flat", flat)):
         if not value > 0:
             raise ValueError(f"`{name}` must be above 0, got {value}")
     table = df.copy()
@@ -79,9 +78,7 @@ def label_minima(
     for values, at in _landscapes(df, rows):
         here = df.iloc[at]
         ends = np.stack(here["theta"].to_numpy())
-        there = (here["gradient_norm"].to_numpy(float) <= arrived) & (attractor[at] == 0)
-        there &= here["hessian_min"].to_numpy(float) >= -arrived  # no saddle
-        there &= ~here["amplitude"].isna().to_numpy()  # noise drives the others
+        there = arrived(here, radius=radius, flat=flat)
         known = np.empty((0, ends.shape[1])), np.empty(0, int)
         if catalogue is not None:
             same = np.logical_and.reduce([np.isclose(catalogue[name].to_numpy(float), v) for name, v in values.items()])
@@ -92,6 +89,20 @@ def label_minima(
         attractor[at[there]], orbit[at[there]] = found
     table["attractor"], table["orbit"] = attractor, orbit
     return table
+
+
+def arrived(df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT) -> np.ndarray:
+    """Which trainings of a learning table have arrived at a minimum, (cells,): no saddle, and near.
+
+    Newton's step to the minimum is no longer than |gradient| / smallest curvature, which must be within half of
+    `radius`. Curvatures below `flat` count as that much: along a valley nothing is to be waited for. Too large, and
+    slow trainings count as ends; too small, and trainings in a valley never do. Where noise drives a training it
+    arrives nowhere.
+    """
+    low = df["hessian_min"].to_numpy(float)
+    near = df["gradient_norm"].to_numpy(float) <= radius / 2 * np.maximum(low, flat)
+    driven = df["amplitude"].isna().to_numpy()
+    return near & (low >= -flat) & ~driven & ~df["status"].isin(["diverged"]).to_numpy()
 
 
 def minima_table(labelled: pd.DataFrame) -> pd.DataFrame:

@@ -84,15 +84,15 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
     1 and 2 for the two branches of minima; of other systems the attractor.
     """
     from attractor_jax.attractors import label_attractors
-    from attractor_jax.minima import ARRIVED
+    from attractor_jax.minima import arrived
     from attractor_jax.trainings import trained
 
     if "lr_hidden" in df.columns:
         return trained(df, first_loss(df))
     if "theta" in df.columns:
         first = np.array([theta[0] for theta in df["theta"]])
-        arrived = (df["gradient_norm"].to_numpy(float) <= ARRIVED) & (df["hessian_min"].to_numpy(float) >= -ARRIVED)
-        return np.where(df["status"].isin(["diverged"]), -1, np.where(arrived, np.where(first > 0, 1, 2), 0))
+        minimum = np.where(first > 0, 1, 2)
+        return np.where(df["status"].isin(["diverged"]), -1, np.where(arrived(df), minimum, 0))
     return label_attractors(df)["attractor"].to_numpy(int)
 
 

@@ -188,7 +188,7 @@ class RegressionDescent(_OfNetwork):
 
     name = "regression"
     problem = Regression
-    axes = (_width(8), _batch(Regression().examples), MOMENTUM, NOISE, SEED, DECAY, SCALE, RATE)
+    axes = (_width(5), _batch(Regression().examples), MOMENTUM, NOISE, SEED, DECAY, SCALE, RATE)
 
 
 class DigitsDescent(_OfNetwork):

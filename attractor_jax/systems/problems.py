@@ -207,7 +207,7 @@ class Xor(_Perceptron):
 
 @dataclass(frozen=True)
 class Regression(_Perceptron):
-    """sin(pi x) on [-1, 1] from sixteen noisy examples; what is tested is the distance from the curve itself."""
+    """sin(4 pi x) on [-1, 1] from 32 noisy examples; what is tested is the distance from the curve itself."""
 
     noise: ClassVar[float] = 0.3  # standard deviation
 
@@ -217,16 +217,16 @@ class Regression(_Perceptron):
 
     @property
     def examples(self) -> int:
-        return 16
+        return 32
 
     def train(self) -> Data:
         draw = np.random.default_rng(0)  # the same examples in every sweep
         x = np.sort(draw.uniform(-1, 1, self.examples))[:, None]
-        return x, np.sin(np.pi * x) + self.noise * draw.standard_normal(x.shape)
+        return x, np.sin(4 * np.pi * x) + self.noise * draw.standard_normal(x.shape)
 
     def test(self) -> Data:
         x = np.linspace(-1, 1, 201)[:, None]
-        return x, np.sin(np.pi * x)
+        return x, np.sin(4 * np.pi * x)
 
 
 @dataclass(frozen=True)
