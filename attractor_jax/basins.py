@@ -245,7 +245,7 @@ def _end_states(map_: Any, states: Float[Array, "n D"], steps: Any) -> tuple[Arr
 
 def nearest_attractor(
     states: Float[Array | np.ndarray, "n D"],
-    attractors: Sequence[Float[np.ndarray, "points D"]],
+    attractors: Sequence[Float[np.ndarray, "points coordinates"]],
     *,
     radius: float,
     symmetries: Sequence[Callable[[Float[np.ndarray, "n D"]], Float[np.ndarray, "n D"]]] = (),
