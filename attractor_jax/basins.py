@@ -279,7 +279,7 @@ def nearest_attractor(
     for points in attractors:
         if np.ndim(points) != 2 or not len(points) or np.shape(points)[1] != states.shape[1]:
             raise ValueError(f"`attractors` must have shapes (points, {states.shape[1]}), got {np.shape(points)}")
-    finite = np.isfinite(states).all(axis=1)
+    finite = np.asarray(np.isfinite(states).all(axis=1))
     safe = np.where(finite[:, None], states, 0.0)
     images = [safe, *(np.asarray(image(safe)) for image in symmetries)]
     far = np.stack([np.min([KDTree(points).query(image)[0] for image in images], axis=0) for points in attractors])
