@@ -64,6 +64,20 @@ REGIME_COLOURS = {
 REGIME_HATCHES = {"unsettled": "////", "diverged": "xxxx"}
 REGIME_NAMES = {"fixed_point": "fixed point"}
 
+# What came of a training. Lightness rises from what is wanted to what is lost; hues are apart for the colour-blind.
+OUTCOME_COLOURS = {
+    "solved": "#17457c",
+    "solved_moving": "#6f9fd0",
+    "poor": "#f0a83c",
+    "collapsed": "#a83a6e",
+    "unresolved": "#d0d0d0",
+    "diverged": "#ffffff",
+}
+OUTCOME_HATCHES = {"unresolved": "////", "diverged": "xxxx"}
+OUTCOME_NAMES = {"solved": "solved, at rest", "solved_moving": "solved, not at rest"}
+# Closed forms are drawn broad and pale, and what was measured on them.
+CLOSED_FORMS = ("#8fbbe3", "#f4b77a", "#9fd0bd")
+
 INK = "#1a1a1a"
 FAINT = "#8a8a8a"
 BANDS = ("#d3dae1", "#a9b6c3")
@@ -90,6 +104,11 @@ AXIS_LABELS = {
     "N": "neurons N",
     "D": "delays D",
     "replicate": "initial state (replicate)",
+    "lr": "learning rate lr",
+    "batch_size": "batch size",
+    "weight_decay": "weight decay",
+    "init_scale": "initial scale (init_scale)",
+    "width": "hidden units (width)",
 }
 LAMBDA_1 = r"$\lambda_1$ (nats per step)"
 LAMBDA_I = r"$\lambda_i$ (nats per step)"
@@ -144,6 +163,19 @@ def regime_look(regime: str) -> dict[str, Any]:
     hatch = REGIME_HATCHES.get(regime)
     edge = "white" if hatch is None else "#555555"  # a hatch is drawn in the edge's colour
     return {"facecolor": REGIME_COLOURS[regime], "edgecolor": edge, "linewidth": 0.4, "hatch": hatch}
+
+
+def outcome_look(outcome: str) -> dict[str, Any]:
+    """Colour, hatch and edge of an area that stands for what came of some trainings."""
+    hatch = OUTCOME_HATCHES.get(outcome)
+    edge = "white" if hatch is None else "#777777"
+    return {"facecolor": OUTCOME_COLOURS[outcome], "edgecolor": edge, "linewidth": 0.4, "hatch": hatch}
+
+
+def outcome_patch(outcome: str, name: str | None = None) -> Patch:
+    """An outcome's entry in a legend."""
+    name = OUTCOME_NAMES.get(outcome, outcome) if name is None else name
+    return Patch(label=name, **{**outcome_look(outcome), "edgecolor": "#777777"})
 
 
 def regime_patch(regime: str) -> Patch:
