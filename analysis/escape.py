@@ -132,7 +132,9 @@ def _panel(ax: Axes, table: pd.DataFrame, across: style.Scale, up: style.Scale, 
         red, green, blue, _ = mesh.to_rgba(np.array([setting.fraction]))[0]
         ink = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else style.INK
         high = y + 0.16 * lost
-        ax.text(x - 0.06 * many, high, percent(setting.count, setting.n), ha="center", va="center", fontsize=8, color=ink)
+        ax.text(
+            x - 0.06 * many, high, percent(setting.count, setting.n), ha="center", va="center", fontsize=8, color=ink
+        )
         if lost:
             told = percent(setting.diverged, setting.n)
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}

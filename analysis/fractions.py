@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import captions, command, style
-from analysis.outcomes import OUTCOMES, STARTS, check_learning, classified, counted, levers
+from analysis.outcomes import OUTCOMES, STARTS, at_rest, check_learning, classified, counted, levers
 from attractor_jax.axes import table_axes
 from attractor_jax.basins import wilson
 from attractor_jax.minima import label_minima
@@ -102,8 +102,9 @@ def draw(df: pd.DataFrame, x: str | None = None, *, level: float = 0.95) -> Figu
     for ax, row in zip(grid[:, 0], rows, strict=True):
         ax.set_yticks([0, 0.5, 1], labels=["0", "50 %", "100 %"])
         ax.set_ylabel("\n".join(f"{name} = {style.number(value)}" for name, value in row.items()) or "share")
-    _legend(figure, stack, bars=scale.kind == "even")
-    note = _note(stack, counts, level, widest)
+    bars = scale.kind == "even"
+    _legend(figure, stack, bars=bars)
+    note = _note(stack, counts, level, widest, bars=bars)
     captions.caption(figure, df, [x, *rows[0], *columns[0]], [note])
     return figure
 
@@ -135,6 +136,7 @@ def _stack(df: pd.DataFrame) -> Stack:
         orbit = label_minima(df)["orbit"].to_numpy(int)
     except ValueError as problem:
         raise ValueError(str(problem).replace("`df`", "`run`")) from problem
+    orbit = np.where(at_rest(df) | (orbit < 1), orbit, 0)
     shallow = int(min(orbit.max(initial=0), MOST_MINIMA))
     of_row = np.array([_of_orbit(int(each), shallow) for each in orbit], object)
     colours = style.group_colours(max(shallow, 2))[::-1]
@@ -146,7 +148,7 @@ def _stack(df: pd.DataFrame) -> Stack:
         names[f"minimum {i}"] = "deepest minimum" if i == 1 else f"minimum {i}"
     if (of_row == "others").any():
         looks["others"] = {"facecolor": style.BANDS[1], "edgecolor": "white", "linewidth": 0.4}
-        names["others"] = f"{orbit.max() - shallow} shallower"
+        names["others"] = counted(int(orbit.max()) - shallow, "shallower one")
     for name in ("unresolved", "diverged"):
         if (of_row == name).any():
             looks[name], names[name] = style.outcome_look(name), name
@@ -182,11 +184,16 @@ def _panel(
     count = np.bincount(place[np.isin(of_row, stack.wanted)], minlength=len(at))[there]
     low, high = wilson(count, n[there], z=z)
     beside = at[there] + 0.36 * bars
-    if not bars:
-        ax.vlines(beside, low, high, color="white", linewidth=2.2, zorder=3)
-    ax.vlines(beside, low, high, color=style.INK, linewidth=1.0, zorder=4, clip_on=False)
-    ax.plot(beside, count / n[there], "o", color=style.INK, markersize=2.6, zorder=5, clip_on=False)
+    if bars:
+        ax.vlines(beside, low, high, color=style.INK, linewidth=1.0, zorder=4, clip_on=False)
+        ax.plot(beside, count / n[there], "o", color=style.INK, markersize=2.6, zorder=5, clip_on=False)
+    else:  # bars at hundreds of values would be one black field: their ends alone are drawn
+        for side in (low, high):
+            ax.step(beside, side, where="mid", color="white", linewidth=2.0, zorder=3)
+            ax.step(beside, side, where="mid", color=style.INK, linewidth=0.8, zorder=4)
     scale.dress(ax, "x", "", cells=True)
+    if len(at) == 1:
+        ax.set_xlim(-1.5, 1.5)
     ax.tick_params(axis="x", length=0 if bars else 3)
     ax.set_ylim(0, 1)
     return n[there].tolist(), float(np.max(high - low, initial=0.0))
@@ -197,13 +204,9 @@ def _named(values: dict[str, Any]) -> str:
 
 
 def _legend(figure: Figure, stack: Stack, *, bars: bool) -> None:
-    point = Line2D(
-        [], [], color=style.INK, marker="o", markersize=3, linewidth=1.0,
-        label=f"{stack.told}, with interval" + (", beside" if bars else ""),
-    )  # fmt: skip
-    patches = [
-        Patch(label=stack.names[name], **{**look, "edgecolor": "#777777"}) for name, look in stack.looks.items()
-    ]
+    label = f"{stack.told}, with interval, beside" if bars else f"interval of the {stack.told}"
+    point = Line2D([], [], color=style.INK, marker="o" if bars else "", markersize=3, linewidth=1.0, label=label)
+    patches = [Patch(label=stack.names[name], **{**look, "edgecolor": "#777777"}) for name, look in stack.looks.items()]
     handles: Sequence[Line2D | Patch] = [*patches, point]
     columns = min(4, len(handles))
     figure.legend(
@@ -218,16 +221,22 @@ def _deviations(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _note(stack: Stack, counts: list[int], level: float, widest: float) -> str:
+def _note(stack: Stack, counts: list[int], level: float, widest: float, *, bars: bool) -> str:
     low, high = min(counts), max(counts)
     n = counted(low) if low == high else f"{low:,} to {counted(high)}"
-    told = f"{n} at each {'bar' if len(counts) < 200 else 'value'}. "
-    told += f"Points: {stack.told}, with Wilson's {100 * level:g} % intervals, at most {100 * widest:.2g} points wide. "
+    told = (
+        f"{n} at each {'bar' if bars else 'value'}. {'Points' if bars else 'Lines'}: {stack.told}, with Wilson's "
+        f"{100 * level:g} % intervals, at most {100 * widest:.2g} points wide. "
+    )
     if "minimum 1" in stack.wanted:
-        return told + "Minima up to the problem's symmetries, numbered from the deepest for each width and weight_decay."
+        return told + (
+            "Minima up to the problem's symmetries, numbered from the deepest for each width and weight_decay. "
+            "Unresolved: not at rest in a minimum; cycles and chaos are among them."
+        )
     return told + (
-        "Solved: all examples told right and a loss below 0.1. At rest: Newton's step to a minimum is short. Collapsed: "
-        "at rest where all parameters are 0; poor: at rest in another minimum; unresolved: neither solved nor at rest."
+        "Solved: all examples told right and a loss below 0.1. At rest: Newton's step to a minimum is short. "
+        "Collapsed: at rest where all parameters are 0; poor: at rest in another minimum; unresolved: neither solved "
+        "nor at rest."
     )
 
 
