@@ -12,6 +12,8 @@ from attractor_jax.trainings import SOLVED
 # Axes that say where a training starts; all others say how it is done, and are levers.
 STARTS = ("seed", "replicate", "u", "v", "plane", "u_coordinate", "v_coordinate")
 
+MOVING = ("periodic", "quasiperiodic", "chaotic", "hyperchaotic")
+
 OUTCOMES = ("solved", "solved_moving", "poor", "collapsed", "unresolved", "diverged")
 
 
@@ -40,7 +42,8 @@ def at_rest(df: pd.DataFrame) -> np.ndarray:
     """Which trainings have arrived at a minimum and stay there, (cells,): cycles and chaos that end a moment's walk
     from a minimum have not.
     """
-    return arrived(df) & (df["amplitude"].to_numpy(float) <= RADIUS)
+    still = (df["amplitude"].to_numpy(float) <= RADIUS) & ~df["regime"].isin(MOVING).to_numpy(bool)
+    return arrived(df) & still
 
 
 def classified(df: pd.DataFrame) -> np.ndarray:

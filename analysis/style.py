@@ -75,6 +75,7 @@ OUTCOME_COLOURS = {
 }
 OUTCOME_HATCHES = {"unresolved": "////", "diverged": "xxxx"}
 OUTCOME_NAMES = {"solved": "solved, at rest", "solved_moving": "solved, not at rest"}
+EDGE = "#d9541e"  # of stability
 # Closed forms are drawn broad and pale, and what was measured on them.
 CLOSED_FORMS = ("#8fbbe3", "#f4b77a", "#9fd0bd")
 
@@ -94,6 +95,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
 )
 SHARE = LinearSegmentedColormap.from_list("share", ["#f7f4ee", "#f5c98f", "#e0731d", "#a81f38", "#3b0f30"])
 DIMENSION = LinearSegmentedColormap.from_list("dimension", ["#f6f6f0", "#b9d9c6", "#5fa8a0", "#2b6a88", "#1c2a52"])
+DENSITY = LinearSegmentedColormap.from_list("density", ["#a9c4dc", "#7099c2", "#3a6ea5", "#132c52"])
 SPECTRUM = LinearSegmentedColormap.from_list("spectrum", ["#1c6e5b", "#5aa88f", "#c4dfd3"])
 # Curves and points of groups that have an order, such as D = 4, 16, 32: ever darker, and apart from the regimes.
 GROUPS = LinearSegmentedColormap.from_list("groups", ["#d39a1e", "#3f9c86", "#2a6f9e", "#1d2a5e"])
@@ -346,14 +348,19 @@ class Scale:
             axis.set_major_formatter(FixedFormatter([number(value) for value in self.values[::every]]))
             axis.set_minor_locator(NullLocator())
         elif self.kind == "log":
-            decades = np.log10(self.values[-1] / self.values[0])
-            subs = (1.0, 2.0, 5.0) if decades < 3.5 else (1.0,)
-            axis.set_major_locator(LogLocator(10, subs=subs))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+            plain_log(ax, which, self.values[-1] / self.values[0])
         else:
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         axis.set_label_text(axis_label(name))
+
+
+def plain_log(ax: Axes, which: Literal["x", "y"], span: float) -> None:
+    """Ticks of a logarithmic axis in plain numbers, more of them where its ends are a small factor apart."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    subs = (1.0, 2.0, 5.0) if np.log10(span) < 3.5 else (1.0,)
+    axis.set_major_locator(LogLocator(10, subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def number(value: Any) -> str:
