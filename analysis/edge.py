@@ -93,9 +93,9 @@ def draw(df: pd.DataFrame) -> Figure:
         here = (df["momentum"] == momentum).to_numpy()
         _shares(grid[-1, j], df, scale, rest, lost, here)
         scale.dress(grid[-1, j], "x", "lr", cells=True)
-    grid[-1, 0].set_ylabel("share")
         if scale.kind == "even" and len(momenta) > 3:
             grid[-1, j].tick_params(axis="x", rotation=90)
+    grid[-1, 0].set_ylabel("share")
     if rows:
         bar = figure.colorbar(mesh, ax=grid[:-1], pad=0.015, aspect=30)
         style.plain_log(bar.ax, "y", most)
