@@ -56,7 +56,7 @@ def draw(df: pd.DataFrame) -> Figure:
     columns = min(COLUMNS, len(sizes))
     rows = -(-len(sizes) // columns)
     height = float(np.clip(0.34 * len(up.values), 0.9, 2.4))
-    figure = style.new_figure(rows * (height + 0.4) + 1.5, style.WIDTH if columns > 1 else 5.2)
+    figure = style.new_figure(rows * (height + 0.4) + 1.8)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     mesh: ScalarMappable = ScalarMappable(Normalize(0, 1), style.SHARE)
     for ax, size in zip(grid.ravel(), sizes, strict=False):
@@ -113,11 +113,12 @@ def _panel(ax: Axes, table: pd.DataFrame, across: style.Scale, up: style.Scale, 
     ax.set_facecolor(style.NO_VALUE)
     masked = np.ma.array(image, mask=np.isnan(image))
     ax.pcolormesh(
-        across.edges, up.edges, masked, cmap=mesh.get_cmap(), norm=mesh.norm, edgecolors="white", linewidth=0.6
+        across.edges, up.edges, masked, cmap=mesh.get_cmap(), norm=Normalize(0, 1), edgecolors="white", linewidth=0.6
     )
     numbered = max(image.shape) <= MOST_NUMBERS
-    for x, y, many, setting in zip(column, row, _many(table), table.itertuples(), strict=True):
-        lost = setting.diverged > 0
+    counts = table[["count", "diverged", "n"]].to_numpy(int).tolist()
+    for x, y, many, (count, out, n) in zip(column.tolist(), row.tolist(), _many(table), counts, strict=True):
+        lost = out > 0
         if many:
             corner = [(x + 0.22, y + 0.5), (x + 0.5, y + 0.5), (x + 0.5, y + 0.05)]
             mark = Polygon(corner, facecolor="white", edgecolor="#777777", hatch=2 * style.CENSORED_HATCH, linewidth=0)
@@ -129,14 +130,12 @@ def _panel(ax: Axes, table: pd.DataFrame, across: style.Scale, up: style.Scale, 
             ax.add_patch(band)
         if not numbered:
             continue
-        red, green, blue, _ = mesh.to_rgba(np.array([setting.fraction]))[0]
+        red, green, blue, _ = mesh.to_rgba(np.array([count / n]))[0]
         ink = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else style.INK
         high = y + 0.16 * lost
-        ax.text(
-            x - 0.06 * many, high, percent(setting.count, setting.n), ha="center", va="center", fontsize=8, color=ink
-        )
+        ax.text(x - 0.06 * many, high, percent(count, n), ha="center", va="center", fontsize=8, color=ink)
         if lost:
-            told = percent(setting.diverged, setting.n)
+            told = percent(out, n)
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
             ax.text(x, y - 0.34, told, ha="center", va="center", fontsize=7, color=style.INK, bbox=box)
     across.dress(ax, "x", "lr", cells=True)

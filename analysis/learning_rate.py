@@ -304,7 +304,7 @@ def _floor(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
         return -1.0, 1.0
     low, high = float(values["lambda_1"].quantile(0.02)), float(values["lambda_1"].max())
     if max(map(_counts, tables)) > MOST_POINTS:
-        spread = [table.groupby("lr")["lambda_1"].quantile([0.05, 0.95]).to_numpy() for table in tables]
+        spread = [table.groupby("lr")["lambda_1"].quantile(np.array([0.05, 0.95])).to_numpy() for table in tables]
         low, high = np.nanmin(np.concatenate(spread)), np.nanmax(np.concatenate(spread))
         low = low if np.isfinite(low) else float(values["lambda_1"].min())
     low, high = min(low, 0.0), max(high, 0.0)

@@ -69,7 +69,7 @@ OUTCOME_COLOURS = {
     "solved": "#17457c",
     "solved_moving": "#6f9fd0",
     "poor": "#f0a83c",
-    "collapsed": "#a83a6e",
+    "collapsed": "#b04a4a",
     "unresolved": "#d0d0d0",
     "diverged": "#ffffff",
 }
