@@ -211,7 +211,7 @@ def _many(df: pd.DataFrame, axes: Sequence[str], rows: int, columns: int) -> Fig
         row, column = divmod(i, columns)
         ax, strip = grid[2 * row, column], grid[2 * row + 1, column]
         line = panels[row * columns : (row + 1) * columns]  # one momentum, say: its panels share their scale upwards
-        beside = [each for j, each in enumerate(panels) if j % columns == column] if len(axes) == 2 else panels
+        beside = [each for j, each in enumerate(panels) if j % columns == column] if len(axes) == 2 else [panel]
         known = DoubleWell.of(panel.rows)
         floor = _floor([each.rows for each in line])
         entries = _exponents(ax, panel.rows, scale, known, floor)
@@ -226,6 +226,8 @@ def _many(df: pd.DataFrame, axes: Sequence[str], rows: int, columns: int) -> Fig
             scale.dress(each, "x", "lr" if each is strip and i + columns >= len(panels) else "", cells=True)
             _limits([each], scale, [other.rows for other in beside])
         _marks([ax], scale, known, named=False)
+        if columns > 3 and scale.kind != "linear":
+            strip.tick_params(axis="x", rotation=90)
         ax.tick_params(labelbottom=False)
         strip.tick_params(labelbottom=len(axes) == 1 or i + columns >= len(panels))
         if column == 0:
