@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,25 @@ def further_table(run: Path, table: str) -> pd.DataFrame | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what there is to say of the run was said of its cells
         return read_run(run, table=table)
+
+
+@contextmanager
+def refusals(run: Path) -> Iterator[None]:
+    """What a figure says against its run or its arguments, in the words of its command line.
+
+    Raises:
+        RunProblem: for a ValueError about `run`.
+        ArgumentProblem: for any other.
+    """
+    try:
+        yield
+    except ValueError as problem:
+        if isinstance(problem, ArgumentProblem | RunProblem):
+            raise
+        text = str(problem)
+        if "`run`" in text:
+            raise RunProblem(text.replace("`run`", str(run))) from problem
+        raise ArgumentProblem(text.replace("`where`", "`--where`").replace("`x`", "`--x`")) from problem
 
 
 def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:

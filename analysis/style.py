@@ -64,6 +64,21 @@ REGIME_COLOURS = {
 REGIME_HATCHES = {"unsettled": "////", "diverged": "xxxx"}
 REGIME_NAMES = {"fixed_point": "fixed point"}
 
+# What came of a training. Lightness rises from what is wanted to what is lost; hues are apart for the colour-blind.
+OUTCOME_COLOURS = {
+    "solved": "#17457c",
+    "solved_moving": "#6f9fd0",
+    "poor": "#f0a83c",
+    "collapsed": "#b04a4a",
+    "unresolved": "#d0d0d0",
+    "diverged": "#ffffff",
+}
+OUTCOME_HATCHES = {"unresolved": "////", "diverged": "xxxx"}
+OUTCOME_NAMES = {"solved": "solved, at rest", "solved_moving": "solved, not at rest"}
+EDGE = "#d9541e"  # of stability
+# Closed forms are drawn broad and pale, and what was measured on them.
+CLOSED_FORMS = ("#8fbbe3", "#f4b77a", "#9fd0bd")
+
 INK = "#1a1a1a"
 FAINT = "#8a8a8a"
 BANDS = ("#d3dae1", "#a9b6c3")
@@ -80,6 +95,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
 )
 SHARE = LinearSegmentedColormap.from_list("share", ["#f7f4ee", "#f5c98f", "#e0731d", "#a81f38", "#3b0f30"])
 DIMENSION = LinearSegmentedColormap.from_list("dimension", ["#f6f6f0", "#b9d9c6", "#5fa8a0", "#2b6a88", "#1c2a52"])
+DENSITY = LinearSegmentedColormap.from_list("density", ["#a9c4dc", "#7099c2", "#3a6ea5", "#132c52"])
 SPECTRUM = LinearSegmentedColormap.from_list("spectrum", ["#1c6e5b", "#5aa88f", "#c4dfd3"])
 # Curves and points of groups that have an order, such as D = 4, 16, 32: ever darker, and apart from the regimes.
 GROUPS = LinearSegmentedColormap.from_list("groups", ["#d39a1e", "#3f9c86", "#2a6f9e", "#1d2a5e"])
@@ -90,6 +106,11 @@ AXIS_LABELS = {
     "N": "neurons N",
     "D": "delays D",
     "replicate": "initial state (replicate)",
+    "lr": "learning rate lr",
+    "batch_size": "batch size",
+    "weight_decay": "weight decay",
+    "init_scale": "initial scale (init_scale)",
+    "width": "hidden units (width)",
 }
 LAMBDA_1 = r"$\lambda_1$ (nats per step)"
 LAMBDA_I = r"$\lambda_i$ (nats per step)"
@@ -144,6 +165,19 @@ def regime_look(regime: str) -> dict[str, Any]:
     hatch = REGIME_HATCHES.get(regime)
     edge = "white" if hatch is None else "#555555"  # a hatch is drawn in the edge's colour
     return {"facecolor": REGIME_COLOURS[regime], "edgecolor": edge, "linewidth": 0.4, "hatch": hatch}
+
+
+def outcome_look(outcome: str) -> dict[str, Any]:
+    """Colour, hatch and edge of an area that stands for what came of some trainings."""
+    hatch = OUTCOME_HATCHES.get(outcome)
+    edge = "white" if hatch is None else "#777777"
+    return {"facecolor": OUTCOME_COLOURS[outcome], "edgecolor": edge, "linewidth": 0.4, "hatch": hatch}
+
+
+def outcome_patch(outcome: str, name: str | None = None) -> Patch:
+    """An outcome's entry in a legend."""
+    name = OUTCOME_NAMES.get(outcome, outcome) if name is None else name
+    return Patch(label=name, **{**outcome_look(outcome), "edgecolor": "#777777"})
 
 
 def regime_patch(regime: str) -> Patch:
@@ -314,14 +348,19 @@ class Scale:
             axis.set_major_formatter(FixedFormatter([number(value) for value in self.values[::every]]))
             axis.set_minor_locator(NullLocator())
         elif self.kind == "log":
-            decades = np.log10(self.values[-1] / self.values[0])
-            subs = (1.0, 2.0, 5.0) if decades < 3.5 else (1.0,)
-            axis.set_major_locator(LogLocator(10, subs=subs))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+            plain_log(ax, which, self.values[-1] / self.values[0])
         else:
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         axis.set_label_text(axis_label(name))
+
+
+def plain_log(ax: Axes, which: Literal["x", "y"], span: float) -> None:
+    """Ticks of a logarithmic axis in plain numbers, more of them where its ends are a small factor apart."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    subs = (1.0, 2.0, 5.0) if np.log10(span) < 3.5 else (1.0,)
+    axis.set_major_locator(LogLocator(10, subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def number(value: Any) -> str:
