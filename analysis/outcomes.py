@@ -42,8 +42,7 @@ def at_rest(df: pd.DataFrame) -> np.ndarray:
     """Which trainings have arrived at a minimum and stay there, (cells,): cycles and chaos that end a moment's walk
     from a minimum have not.
     """
-    still = (df["amplitude"].to_numpy(float) <= RADIUS) & ~df["regime"].isin(MOVING).to_numpy(bool)
-    return arrived(df) & still
+    return arrived(df) & ~df["regime"].isin(MOVING).to_numpy(bool)
 
 
 def classified(df: pd.DataFrame) -> np.ndarray:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from attractor_jax.systems import get
 from attractor_jax.systems.learning import Learning
+from attractor_jax.systems.plane import OnPlane
 from attractor_jax.systems.problems import Problem
 
 # Distance in parameters within which two ends are one minimum. XOR's minima lie 1.4 apart and more, and trainings of
@@ -31,6 +32,7 @@ def problem_of(df: pd.DataFrame) -> Problem:
     """
     names = [str(name) for name in df["system"].unique()] if "system" in df.columns else []
     system = get(names[0]) if len(names) == 1 else None
+    system = system.base if isinstance(system, OnPlane) else system
     if not isinstance(system, Learning):
         raise ValueError(f"`df` must be of one learning system, got {', '.join(names) or 'no column system'}")
     widths = df["width"].unique() if "width" in df.columns else np.zeros(1)
@@ -78,7 +80,7 @@ def label_minima(
     for values, at in _landscapes(df, rows):
         here = df.iloc[at]
         ends = np.stack(here["theta"].to_numpy())
-        there = arrived(here, radius=radius, flat=flat)
+        there = attracted(here, radius=radius, flat=flat)
         known = np.empty((0, ends.shape[1])), np.empty(0, int)
         if catalogue is not None:
             same = np.logical_and.reduce([np.isclose(catalogue[name].to_numpy(float), v) for name, v in values.items()])
@@ -92,19 +94,24 @@ def label_minima(
 
 
 def arrived(df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT) -> np.ndarray:
-    """Which trainings of a learning table have arrived at a minimum, (cells,): near, and neither a saddle nor a minimum
-    that repels (edge_ratio above 1), where only a training stays that began on it.
+    """Which trainings of a learning table have arrived at a minimum, (cells,): near it, and it is no saddle.
 
     Newton's step to the minimum is no longer than |gradient| / smallest curvature, which must be within half of
     `radius`. Curvatures below `flat` count as that much: along a valley nothing is to be waited for. Too large, and
-    slow trainings count as ends; too small, and trainings in a valley never do. Where noise drives a training it
-    arrives nowhere.
+    slow trainings count as ends; too small, and trainings in a valley never do. What swings by more than `radius`, or
+    is driven by noise, arrives nowhere.
     """
     low = df["hessian_min"].to_numpy(float)
     near = df["gradient_norm"].to_numpy(float) <= radius / 2 * np.maximum(low, flat)
-    driven = df["amplitude"].isna().to_numpy()
-    holds = (low >= -flat) & (df["edge_ratio"].to_numpy(float) <= 1)
-    return near & holds & ~driven & ~df["status"].isin(["diverged"]).to_numpy()
+    still = df["amplitude"].to_numpy(float, na_value=np.nan) <= radius  # NaN where noise drives it
+    return near & still & (low >= -flat) & ~df["status"].isin(["diverged"]).to_numpy()
+
+
+def attracted(df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT) -> np.ndarray:
+    """Which trainings have arrived at a minimum that attracts, (cells,). One that repels (edge_ratio above 1) keeps
+    what began exactly on it.
+    """
+    return arrived(df, radius=radius, flat=flat) & (df["edge_ratio"].to_numpy(float) <= 1)
 
 
 def minima_table(labelled: pd.DataFrame) -> pd.DataFrame:

@@ -84,7 +84,7 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
     1 and 2 for the two branches of minima; of other systems the attractor.
     """
     from attractor_jax.attractors import label_attractors
-    from attractor_jax.minima import arrived
+    from attractor_jax.minima import attracted
     from attractor_jax.trainings import trained
 
     if "lr_hidden" in df.columns:
@@ -92,7 +92,7 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
     if "theta" in df.columns:
         first = np.array([theta[0] for theta in df["theta"]])
         minimum = np.where(first > 0, 1, 2)
-        return np.where(df["status"].isin(["diverged"]), -1, np.where(arrived(df), minimum, 0))
+        return np.where(df["status"].isin(["diverged"]), -1, np.where(attracted(df), minimum, 0))
     return label_attractors(df)["attractor"].to_numpy(int)
 
 
