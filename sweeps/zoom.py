@@ -56,8 +56,10 @@ def _zoom(argv: list[str] | None) -> int:
     at = _read_point(arguments.at)
     where = read_assignments("--where", arguments.where)
     run, plan = arguments.run, read_plan(arguments.run)
+    from attractor_jax import backend
     from sweeps.run import run as compute
 
+    backend.start(plan.config.backend)  # before anything else asks for a device: the loss at the start does
     for _ in range(arguments.times):
         image = _image_of(run, where)
         plan, command = zoomed(plan, image, read_manifest(run)["command"], factor=arguments.factor, at=at)
