@@ -2,8 +2,8 @@
 
     python -m analysis.trainability RUN [RUN ...] [--where seed=0] [--out FILE]
 
-Further runs are zooms, in any order (python -m sweeps.zoom RUN makes them): each panel has a rectangle where the next one
-lies. Dimensions of the boundary stand below a panel whose run has them (python -m sweeps.basins RUN). Nothing is
+Further runs are zooms, in any order (python -m sweeps.zoom RUN makes them): each panel has a rectangle where the next
+one lies. Dimensions of the boundary stand below a panel whose run has them (python -m sweeps.basins RUN). Nothing is
 simulated.
 """
 
@@ -243,17 +243,17 @@ def _names(ticks: np.ndarray, base: float) -> list[str]:
 
 
 def _dimensions(boundary: pd.DataFrame | None) -> str:
-    """What the boundary's table says of its dimension, in a line."""
+    """What the boundary's table says of its dimension, in words."""
     if boundary is None or not len(boundary):
         return ""
     words = []
     by_method = boundary.drop_duplicates("method").set_index("method")
-    for method, name in (("box_dimension", "boxes"), ("uncertainty_dimension", "uncertainty")):
+    for method, name in (("box_dimension", "by boxes"), ("uncertainty_dimension", "by uncertainty")):
         if method not in by_method.index:
             continue
         value, error = (float(by_method.loc[method, key]) for key in ("value", "standard_error"))  # pyright: ignore[reportArgumentType]
-        words.append(f"{name} {value:.2f} ± {max(error, 0.005):.2f}" if np.isfinite(value) else f"{name} none")
-    return "dimension: " + ", ".join(words) if words else ""
+        words.append(f"{value:.2f} ± {max(error, 0.005):.2f} {name}" if np.isfinite(value) else f"none {name}")
+    return "dimension of the boundary\n" + ", ".join(words) if words else ""
 
 
 def _bars(figure: Figure, panels: list[Axes], norms: tuple[Normalize, Normalize], pictures: Sequence[Picture]) -> None:
@@ -288,18 +288,18 @@ def _notes(
     fell = sum(int(np.isfinite(shown.fell).sum()) for shown in pictures)
     of = f"Of all {len(tables)} panels' {cells:,} trainings" if len(tables) > 1 else f"Of {cells:,} trainings"
     notes = [
-        f"Blue: the loss is lower than before the first step. Yellow to dark red: it is not, and this was its mean growth "
-        f"to the last step, or to the one at which it overflowed. {of}, {fell:,} are trained, {lost:,} overflowed, "
-        f"{cells - fell - lost:,} did neither."
+        "Blue: the loss is lower than before the first step. Yellow to dark red: it is not, and this was its mean "
+        "growth to the last step, or to the one at which it, or a parameter, overflowed. "
+        f"{of}, {fell:,} are trained, {lost:,} overflowed, {cells - fell - lost:,} did neither."
     ]
     if any(_dimensions(boundary) for boundary in boundaries):
         notes.append(
-            "Dimensions are of the boundary between trained and not, with standard errors: by counting boxes of pixels, and by "
-            "simulating random points again with others beside them."
+            "Dimensions are of the boundary between trained and not, with standard errors: by counting boxes of "
+            "pixels, and by simulating random points again with others beside them."
         )
     notes.append(
-        "After more steps the boundary lies elsewhere. One image proves no fractal; a dimension that stays the same from "
-        f"zoom to zoom speaks for one, and near {NOISE:g} it is that of noise."
+        "After more steps the boundary lies elsewhere. One image proves no fractal; a dimension that stays the same "
+        f"from zoom to zoom speaks for one, and near {NOISE:g} it is that of noise."
     )
     return notes
 

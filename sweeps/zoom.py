@@ -98,10 +98,9 @@ def zoomed(
         between = np.linspace(start, stop, n)
         values = np.exp(np.log(10) * between) if image.logarithmic else between
         if len(np.unique(values)) < n or len(np.unique(between)) < n:
-            at_most = f"{axis} = {values[0]:.17g} to {values[-1]:.17g}"
-            raise ArgumentProblem(
-                f"`--times` or `--factor` must be less: {n} pixels of {at_most} are not {n} different numbers in float64"
-            )
+            span = f"{axis} = {values[0]:.17g} to {values[-1]:.17g}"
+            must = "must be less: neighbouring pixels are equal numbers in float64"
+            raise ArgumentProblem(f"`--times` or `--factor` {must}, {n} from {span}")
         given[axis] = {"start": float(values[0]), "stop": float(values[-1]), "num": n}
         given[axis] |= {"spacing": "log"} if image.logarithmic else {}
     from attractor_jax.axes import table_axes
