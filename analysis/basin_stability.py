@@ -1,10 +1,10 @@
-"""How large are the basins of minima? The share of trainings that comes back from each distance, and size beside depth and
-walls.
+"""How large are the basins of minima? The share of trainings that comes back from each distance, and size beside depth
+and walls.
 
     python -m analysis.basin_stability RUN [--where width=2] [--out FILE]
 
-RUN is of a learning system, and has basin_stability.parquet and attractors.parquet (python -m sweeps.basins RUN). Nothing
-is simulated.
+RUN is of a learning system, and has basin_stability.parquet and attractors.parquet (python -m sweeps.basins RUN).
+Nothing is simulated.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from analysis import captions, command, style
 from analysis.flatness import table_of
 from analysis.groups import groups
 from attractor_jax.minima import LANDSCAPE
+from attractor_jax.trainings import levers
 
 MOST_PANELS = 6
 FEWEST = 3  # orbits from which on sizes are set against depths and barriers
@@ -83,8 +83,16 @@ def draw(df: pd.DataFrame, stability: pd.DataFrame, minima: pd.DataFrame) -> Fig
     bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     if bottom is not None:
         _sizes(bottom, depths, varied, norm, letters)
-    captions.caption(figure, df, [], _notes(stability, minima, depths, axes))
+    captions.caption(figure, of_the_rule(df, minima), [], _notes(minima, depths, axes))
     return figure
+
+
+def of_the_rule(df: pd.DataFrame, minima: pd.DataFrame) -> pd.DataFrame:
+    """The trainings with the training rule of those that minima were found by."""
+    rule = [axis for axis in levers(df) if axis not in ("init_scale", *LANDSCAPE)]
+    found = df.loc[df["cell_id"].isin(minima["cell_id"]), rule].drop_duplicates()
+    kept = df[df[rule].apply(tuple, axis=1).isin(list(found.itertuples(index=False, name=None)))] if rule else df
+    return kept if len(kept) else df
 
 
 def orbit_table(minima: pd.DataFrame) -> pd.DataFrame:
@@ -109,19 +117,8 @@ def _curves(ax: Axes, rows: pd.DataFrame, norm: Normalize) -> None:
         if np.isfinite(r50):
             ax.plot(r50, 0.5, "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
     ax.set_xscale("log")
-    _plain(ax, "x", rows["radius"].to_numpy(float))
+    style.few_ticks(ax.xaxis, rows["radius"].to_numpy(float))
     ax.set_ylim(-0.03, 1.03)
-
-
-def _plain(ax: Axes, which: str, values: np.ndarray) -> None:
-    """Few ticks, plain numbers, along a logarithmic side."""
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    values = values[np.isfinite(values) & (values > 0)]
-    ratio = values.max() / values.min() if len(values) else 10.0
-    axis.set_major_locator(LogLocator(10, subs=(1.0,) if ratio > 40 else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_minor_locator(NullLocator())
 
 
 def _sizes(figure: object, orbits: pd.DataFrame, varied: list[str], norm: Normalize, letters: object) -> None:
@@ -149,11 +146,11 @@ def _sizes(figure: object, orbits: pd.DataFrame, varied: list[str], norm: Normal
         ax.set_title(next(letters))  # pyright: ignore[reportArgumentType, reportCallIssue]
     left.set_ylabel("size: r50")
     left.set_yscale("log")
-    _plain(left, "y", finite["r50"].to_numpy(float))
+    style.few_ticks(left.yaxis, finite["r50"].to_numpy(float))
     left.xaxis.set_major_locator(MaxNLocator(5))
     if (finite["barrier"] > 0).any():
         right.set_xscale("log")
-        _plain(right, "x", finite["barrier"].to_numpy(float))
+        style.few_ticks(right.xaxis, finite["barrier"].to_numpy(float))
     if len(shown) > 1:
         style.legend_outside(
             right,
@@ -164,13 +161,13 @@ def _sizes(figure: object, orbits: pd.DataFrame, varied: list[str], norm: Normal
         )
 
 
-def _notes(stability: pd.DataFrame, minima: pd.DataFrame, orbits: pd.DataFrame, axes: list[str]) -> list[str]:
+def _notes(minima: pd.DataFrame, orbits: pd.DataFrame, axes: list[str]) -> list[str]:
     beyond = int(np.isinf(orbits["r50"].to_numpy(float)).sum())
     ended = int(minima.merge(orbits[[*axes, "orbit"]], on=[*axes, "orbit"])["count"].sum())
     return [
-        f"{len(orbits):,} orbits of minima, images under the network's symmetries counted as one; of them {ended:,} "
-        "trainings ended there. Each curve: trainings that begin at rest at a distance from one minimum of an orbit, with "
-        "Wilson's 95 % intervals. Dot: r50, where half come back"
+        f"{len(orbits):,} orbits of minima, images under the network's symmetries counted as one; {ended:,} of the "
+        "trainings ended in them. Each curve: trainings that begin at rest at a distance from one minimum of an orbit, "
+        "with Wilson's 95 % intervals. Dot: r50, where half come back"
         + (f"; {beyond} beyond all distances." if beyond else ".")
         + " Orbits of equal depth may lie on one another.",
         "The barrier is the least rise of the loss on straight lines to other minima found, images of the same orbit "

@@ -1,11 +1,11 @@
-"""Do deep, wide or flat ends of training generalise better? Depth, size and shape of where trainings ended against their
-loss on test examples.
+"""Do deep, wide or flat ends of training generalise better? Depth, size and shape of where trainings ended against
+their loss on test examples.
 
     python -m analysis.flatness RUN [--by lr] [--where seed=0] [--out FILE]
 
 RUN is of a system with test examples: system=regression or digits. Where its parameters stand in the table (up to 256),
-trainings that ended in one minimum, or in its images under the symmetries of the network, are one point. Sizes come from
-attractors.parquet (python -m sweeps.basins RUN). Nothing is simulated.
+trainings that ended in one minimum, or in its images under the symmetries of the network, are one point. Sizes come
+from attractors.parquet (python -m sweeps.basins RUN). Nothing is simulated.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from analysis import captions, command, style
 from attractor_jax.axes import varied_axes
 from attractor_jax.minima import LANDSCAPE, label_minima
 from attractor_jax.phase import LEVEL, RESAMPLES
 
-# What is known of an end: its column, what stands along the axis, and whether by its logarithm.
+# What is known of an end: its column, what stands along the axis, and the scale that it has there.
 TRAITS = (
-    ("objective", "depth: objective, loss with decay", False),
-    ("r50", "size: r50, where half come back", True),
-    ("sharpness", "shape: sharpness, largest eigenvalue", True),
-    ("hessian_trace", "shape: trace of the Hessian", True),
-    ("hessian_min", "shape: smallest eigenvalue", False),
+    ("objective", "depth: objective", "log"),
+    ("r50", "size: r50", "log"),
+    ("sharpness", "shape: largest eigenvalue", "log"),
+    ("hessian_trace", "shape: trace of the Hessian", "log"),
+    ("hessian_min", "shape: least eigenvalue", "symlog"),
 )
 NAMES = {
     "objective": "depth",
@@ -46,7 +46,8 @@ NAMES = {
 FEWEST = 4  # points that a rank correlation needs to say anything
 MOST_LEVELS = 8
 MARKS = ("o", "s", "^", "D")
-AREA = 26.0  # square points of the mark of a single training
+ALONE = "#2a6f9e"  # where no lever has colours
+AREAS = (16.0, 90.0)  # square points of the marks of a single training, and of the minimum with most of them
 
 
 @dataclass(frozen=True)
@@ -107,17 +108,18 @@ def draw(
     figure = style.new_figure(2.15 * 2 + 1.7)
     grid = figure.subplots(2, 3).ravel()
     colours = _colours(df, levers)
-    told = []
-    for ax, (name, label, logarithmic), letter in zip(grid, shown, "abcde", strict=False):
+    told, hidden = [], 0
+    for ax, (name, label, scale), letter in zip(grid, shown, "abcde", strict=False):
         _scatter(ax, found, name, levers, colours)
-        _dress(ax, found, name, label, logarithmic=logarithmic)
+        _dress(ax, found, name, label, scale)
+        hidden = max(hidden, _limit(ax, found, name))
         rho, low, high = correlation(found, name, level=level, resamples=resamples)
         ax.set_title(f"{letter}  {_told(rho, low, high)}")
         told.append((name, _within(found, name, levers)))
     for ax in (grid[0], grid[3]):
         ax.set_ylabel("test loss")
     _legend(grid, len(shown), found, df, levers, colours)
-    captions.caption(figure, df, levers[:2], _notes(found, told, levers, level, minima))
+    captions.caption(figure, df, levers[:2], _notes(found, told, levers, level, minima, hidden))
     return figure
 
 
@@ -220,49 +222,70 @@ def _scatter(ax: Axes, found: Ends, name: str, levers: Sequence[str], colours: d
     points = found.points
     # In an order of their own: the last colour would cover the others.
     points = points.sample(frac=1, random_state=0) if len(points) else points
-    inks = [colours[value] for value in points[levers[0]].tolist()] if levers else [style.GROUPS(0.66)] * len(points)
-    sizes = AREA * np.sqrt(points["n"].to_numpy(float)) if found.minima else np.full(len(points), 14.0)
+    inks = [colours[value] for value in points[levers[0]].tolist()] if levers else [ALONE] * len(points)
+    sizes = _areas(points["n"].to_numpy(float)) if found.minima else np.full(len(points), AREAS[0])
     marks = _marks(levers, points, _levels(points, levers))
     for mark in np.unique(marks):
         at = marks == mark
         ax.scatter(
-            points[name][at], points["test_loss"][at], s=sizes[at], c=[ink for ink, here in zip(inks, at, strict=True) if here],
+            points[name][at], points["test_loss"][at], s=sizes[at], c=np.array(inks, object)[at].tolist(),
             marker=MARKS[mark], edgecolors="white", linewidths=0.4, zorder=3,
         )  # fmt: skip
 
 
-def _dress(ax: Axes, found: Ends, name: str, label: str, *, logarithmic: bool) -> None:
-    values = np.concatenate(
-        [rows[name].to_numpy(float) for rows in (found.points, found.loose) if name in rows.columns]
-    )
-    values = values[np.isfinite(values)]
-    if logarithmic and len(values) and values.min() > 0 and values.max() > values.min():
-        ax.set_xscale("log")
-        ratio = values.max() / values.min()
-        subs = (
-            (1.0,)
-            if ratio > 1000
-            else (1.0, 3.0)
-            if ratio > 30
-            else (1.0, 2.0, 5.0)
-            if ratio > 4
-            else tuple(range(1, 10))
-        )
-        ax.xaxis.set_major_locator(LogLocator(10, subs=subs))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    losses = np.concatenate([rows["test_loss"].to_numpy(float) for rows in (found.points, found.loose)])
-    losses = losses[np.isfinite(losses) & (losses > 0)]
-    if len(losses) and losses.max() > 10 * losses.min():
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        ax.yaxis.set_major_locator(MaxNLocator(4))
+def _areas(n: np.ndarray) -> np.ndarray:
+    """Of the marks of so many trainings each."""
+    return AREAS[0] + (AREAS[1] - AREAS[0]) * np.sqrt((n - 1) / max(float(n.max(initial=1)) - 1, 1))
+
+
+def _values(found: Ends, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of points, and of those that arrived nowhere."""
+    both = [rows[name].to_numpy(float) if name in rows.columns else np.zeros(0) for rows in (found.points, found.loose)]
+    points, loose = (each[np.isfinite(each)] for each in both)
+    return points, loose
+
+
+def _span(found: Ends, name: str) -> tuple[float, float]:
+    """The range of a trait; a twentieth at each end of the trainings that arrived nowhere does not count."""
+    points, loose = _values(found, name)
+    ends = np.r_[points, np.quantile(loose, [0.05, 0.95]) if len(loose) else []]
+    return (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 1.0)
+
+
+def _dress(ax: Axes, found: Ends, name: str, label: str, scale: str) -> None:
+    for column, axis, put, limits, kind in (
+        (name, ax.xaxis, ax.set_xscale, ax.set_xlim, scale),
+        ("test_loss", ax.yaxis, ax.set_yscale, ax.set_ylim, "log"),
+    ):
+        low, high = _span(found, column)
+        if kind == "log" and low > 0 and high > low * (1 + 1e-9):
+            put("log")
+            room = (high / low) ** 0.1
+            limits(low / room, high * room)
+            style.few_ticks(axis, np.array([low, high]))
+        elif kind == "symlog" and high > low:
+            near = 10.0 ** np.floor(np.log10(max(float(np.median(np.abs(_values(found, column)[0]))), 1e-12)))
+            put("symlog", linthresh=near)
+            powers = near * 10.0 ** np.arange(20)
+            ends = min(1.6 * low, -0.5 * near), max(1.6 * high, 0.5 * near)
+            below, above = -powers[powers <= -ends[0]], powers[powers <= ends[1]]
+            limits(*ends)
+            axis.set_major_locator(FixedLocator([*below[-1:], 0.0, *above[-1:]]))
+            axis.set_minor_locator(FixedLocator([*below[:-1], *above[:-1]]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}")))
+            axis.set_minor_formatter(NullFormatter())
+        else:
+            axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.set_xlabel(label)
+
+
+def _limit(ax: Axes, found: Ends, name: str) -> int:
+    """How many trainings lie beyond the sides of a panel."""
+    if name not in found.loose.columns:
+        return 0
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    inside = found.loose[name].between(left, right) & found.loose["test_loss"].between(low, high)
+    return int((~inside).sum())
 
 
 def _told(rho: float, low: float, high: float) -> str:
@@ -291,9 +314,9 @@ def _legend(
                 for mark, value in zip(MARKS, levels, strict=False)
             ]
     if found.minima:
-        ink = style.FAINT if levers else style.GROUPS(0.66)
+        ink = style.FAINT if levers else ALONE
         for n in dict.fromkeys([1, max(1, int(found.points["n"].max()))] if len(found.points) else []):
-            size = np.sqrt(AREA * np.sqrt(n))
+            size = np.sqrt(AREAS[n > 1])
             name = f"minimum of {n} training" + ("s" if n > 1 else "")
             handles.append(Line2D([], [], marker="o", color=ink, label=name, **{**look, "markersize": size}))
         if len(found.loose):
@@ -307,13 +330,19 @@ def _legend(
 
 
 def _notes(
-    found: Ends, told: Sequence[tuple[str, float]], levers: Sequence[str], level: float, minima: pd.DataFrame | None
+    found: Ends,
+    told: Sequence[tuple[str, float]],
+    levers: Sequence[str],
+    level: float,
+    minima: pd.DataFrame | None,
+    hidden: int,
 ) -> list[str]:
     lost = f"; {found.diverged:,} diverged and are not shown" if found.diverged else ""
+    beyond = f", of which up to {hidden:,} lie beyond a panel's sides" if hidden else ""
     if found.minima:
         counts = (
-            f"{found.arrived:,} of {found.trainings:,} trainings arrived at {len(found.points):,} minima, of which images "
-            f"under the network's symmetries count as one; {len(found.loose):,} arrived nowhere{lost}."
+            f"{found.arrived:,} of {found.trainings:,} trainings arrived at {len(found.points):,} minima, of which "
+            f"images under the network's symmetries count as one; {len(found.loose):,} arrived nowhere{beyond}{lost}."
         )
         among = "minima, each counted once; trainings that arrived nowhere take no part"
     else:
