@@ -27,6 +27,7 @@ SHOWN = 250  # steps of the time series
 SHOWN_RETURNS = 8_000  # points of the return map
 WINDOW = 2**12  # steps of each spectrum whose mean is shown
 PIXELS, POINTS = 420, 1e7
+MOST_EXPONENTS = 64  # of a state of more dimensions only the largest are measured
 MOST_CURVES = 4  # exponents whose convergence is drawn one by one
 ROUNDING = 1e-12  # share by which an output at rest still moves
 
@@ -61,9 +62,11 @@ def gathered(cell: Cell, *, devices: Any = None, steps: int = STEPS, points: flo
     """
     from attractor_jax.iterate import orbit
     from attractor_jax.lyapunov import lyapunov_exponents
+    from attractor_jax.maps import coordinates
     from attractor_jax.portrait import coordinate_names, portrait
 
-    found = lyapunov_exponents(cell.map, cell.state, k=len(cell.state), transient=TRANSIENT, steps=steps, blocks=BLOCKS)
+    k = min(len(coordinates(cell.map, cell.state)), MOST_EXPONENTS)
+    found = lyapunov_exponents(cell.map, cell.state, k=k, transient=TRANSIENT, steps=steps, blocks=BLOCKS)
     states = np.asarray(orbit(cell.map, np.asarray(found.final_state), steps=SEEN))
     names = coordinate_names(cell.map, len(cell.state))[:2]
     picture = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attractor_jax.attractors import attractor_table, label_attractors
     from attractor_jax.backend import tune_cpu
-    from attractor_jax.basins import Plane, basin_fractions, basin_stability, end_states
+    from attractor_jax.basins import Plane, basin_fractions, basin_stability, end_states, nearest_attractor
     from attractor_jax.boundaries import basin_entropy, boundary_dimension, box_dimension, uncertainty_exponent
     from attractor_jax.branches import OrbitDensity
     from attractor_jax.density import orbit_density
@@ -37,6 +37,7 @@ _HOME = {
     "basin_fractions": "basins",
     "basin_stability": "basins",
     "end_states": "basins",
+    "nearest_attractor": "basins",
     "basin_entropy": "boundaries",
     "boundary_dimension": "boundaries",
     "box_dimension": "boundaries",
@@ -89,6 +90,7 @@ __all__ = [
     "label_attractors",
     "loss_of_stability",
     "lyapunov_exponents",
+    "nearest_attractor",
     "network_from_row",
     "orbit",
     "orbit_density",

@@ -243,6 +243,49 @@ def _end_states(map_: Any, states: Float[Array, "n D"], steps: Any) -> tuple[Arr
     return stretches(1, whole * STRETCH, rest, carry)
 
 
+def nearest_attractor(
+    states: Float[Array | np.ndarray, "n D"],
+    attractors: Sequence[Float[np.ndarray, "points coordinates"]],
+    *,
+    radius: float,
+    symmetries: Sequence[Callable[[Float[np.ndarray, "n D"]], Float[np.ndarray, "n D"]]] = (),
+) -> Int[np.ndarray, "n"]:
+    """Which of some known attractors each end state is next to: labels (n,), 1 for the first of them.
+
+    The list is the catalogue: states that are labelled today and others tomorrow have the same numbers, and attractors
+    found later are appended.
+
+    Args:
+        states: (n, D), where orbits ended; -1 is the label of those that are not finite.
+        attractors: points (points, D) of each: one for a fixed point, all of a cycle, many along a curve or a chaotic
+            orbit.
+        radius: largest distance to the nearest point; 0 is the label of what is farther from all. For curves and chaos
+            it must exceed the gaps between their points, and be well below the distance of two attractors: where two
+            are within it of a state, the nearer one counts.
+        symmetries: functions of states (n, D) that map attractors onto attractors, such as `lambda y: -y`. A state
+            counts as next to an attractor if any of its images is: labels up to symmetry. Products of symmetries are
+            symmetries of their own, and must be listed.
+
+    Raises:
+        ValueError: no attractors, one without points or of another dimension, `radius` not above 0.
+    """
+    from scipy.spatial import KDTree
+
+    states = np.asarray(states, float)
+    if not attractors:
+        raise ValueError("`attractors` must be at least one, got none")
+    if not radius > 0:
+        raise ValueError(f"`radius` must be above 0, got {radius}")
+    for points in attractors:
+        if np.ndim(points) != 2 or not len(points) or np.shape(points)[1] != states.shape[1]:
+            raise ValueError(f"`attractors` must have shapes (points, {states.shape[1]}), got {np.shape(points)}")
+    finite = np.asarray(np.isfinite(states).all(axis=1))
+    safe = np.where(finite[:, None], states, 0.0)
+    images = [safe, *(np.asarray(image(safe)) for image in symmetries)]
+    far = np.stack([np.min([KDTree(points).query(image)[0] for image in images], axis=0) for points in attractors])
+    return np.where(finite, np.where(far.min(axis=0) <= radius, far.argmin(axis=0) + 1, 0), -1)
+
+
 @dataclass(frozen=True)
 class BasinStability:
     """How far a state may be pushed and still come home.

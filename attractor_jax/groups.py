@@ -39,6 +39,9 @@ OWN_BLOCK = 32
 # 190 spills 28 bytes.
 MOST_IN_REGISTERS = {"float64": 104, "float32": 176}
 
+# Whole numbers up to this are floating-point numbers of 32 bits.
+MOST_FLOAT32_STEPS = 2**24
+
 # Rounds of an adaptive measurement that a cell is reckoned to need: it decides where parts are cut, and no number.
 RECKONED_ROUNDS = 4
 
@@ -194,6 +197,7 @@ def make_group(
             raise ConfigError(
                 "measure.also", f"cannot have {name} here: it looks at {needed} hidden units of {there}", name
             )
+    _check_clock(system, config)
     lacking = _not_fused(system, config, shape.static, k)
     if lacking and config.backend.engine == "fused":
         raise ConfigError("backend.engine", f"must be auto or scan {lacking}", config.backend.engine)
@@ -219,6 +223,17 @@ def make_group(
         blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
         block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
     )
+
+
+def _check_clock(system: System, config: SweepConfig) -> None:
+    """Refuse more steps than a clock in float32 can count: minibatches and noise would repeat themselves."""
+    measure = config.measure
+    steps = measure.transient + measure.align + (measure.max_steps or measure.steps) + measure.longest_period
+    if system.clocked and config.backend.dtype == "float32" and steps > MOST_FLOAT32_STEPS:
+        key, given = ("steps", measure.steps) if measure.max_steps is None else ("max_steps", measure.max_steps)
+        most = MOST_FLOAT32_STEPS - (steps - given)
+        must = f"must be at most {most} with backend.dtype=float32: system {system.name} counts its steps in it"
+        raise ConfigError(f"measure.{key}", must, given)
 
 
 def _block_shape(shape: Shape, numbers: int, *, whole: bool) -> tuple[int, int]:

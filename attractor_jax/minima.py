@@ -92,7 +92,8 @@ def label_minima(
 
 
 def arrived(df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT) -> np.ndarray:
-    """Which trainings of a learning table have arrived at a minimum, (cells,): no saddle, and near.
+    """Which trainings of a learning table have arrived at a minimum, (cells,): near, and neither a saddle nor a minimum
+    that repels (edge_ratio above 1), where only a training stays that began on it.
 
     Newton's step to the minimum is no longer than |gradient| / smallest curvature, which must be within half of
     `radius`. Curvatures below `flat` count as that much: along a valley nothing is to be waited for. Too large, and
@@ -102,7 +103,8 @@ def arrived(df: pd.DataFrame, *, radius: float = RADIUS, flat: float = FLAT) -> 
     low = df["hessian_min"].to_numpy(float)
     near = df["gradient_norm"].to_numpy(float) <= radius / 2 * np.maximum(low, flat)
     driven = df["amplitude"].isna().to_numpy()
-    return near & (low >= -flat) & ~driven & ~df["status"].isin(["diverged"]).to_numpy()
+    holds = (low >= -flat) & (df["edge_ratio"].to_numpy(float) <= 1)
+    return near & holds & ~driven & ~df["status"].isin(["diverged"]).to_numpy()
 
 
 def minima_table(labelled: pd.DataFrame) -> pd.DataFrame:

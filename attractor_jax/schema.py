@@ -62,9 +62,9 @@ RESULTS = (
 RECURRENCE = (
     Column("period", "int", "steps", "smallest period of the whole state, 1 = fixed point, 0 = none found"),
     Column("period_tolerance", "float", "", "how near counted as back, maximum norm"),
-    Column("amplitude", "float", "", "range of y over the search for a period, after the measurement"),
+    Column("amplitude", "float", "", "range of the state over the search for a period, after the measurement"),
     Column(
-        "amplitude_before", "float", "", "range of y over as long a stretch before the measurement, or its last round"
+        "amplitude_before", "float", "", "the same over as long a stretch before the measurement, or its last round"
     ),
     Column("state_norm", "float", "", "largest modulus of a component of the state after the measurement"),
 )

@@ -48,6 +48,38 @@ def test_four_basins_of_a_quarter_each() -> None:
     assert ((drawn["low"] < 0.25) & (0.25 < drawn["high"])).all()
 
 
+def test_end_states_are_labelled_by_the_attractor_they_are_next_to() -> None:
+    """By a catalogue in whose order the numbers are, and that may grow."""
+    wells = [np.array([[a, b]]) * TANH_X for b in (1, -1) for a in (1, -1)]
+    starts = in_box([-2.0, -2], [2, 2], 500, seed=3)
+    ends = aj.end_states(double_tanh, starts, steps=200).states
+    labels = aj.nearest_attractor(ends, wells, radius=1e-6)
+    np.testing.assert_array_equal(labels, quadrant(starts))
+    known = aj.nearest_attractor(ends, wells[:2], radius=1e-6)
+    np.testing.assert_array_equal(known, np.where(labels <= 2, labels, 0))
+    lost = np.concatenate([ends[:3], [[np.nan, 0.0], [np.inf, 1.0]]])
+    assert aj.nearest_attractor(lost, wells, radius=1e-6)[3:].tolist() == [-1, -1]
+    # Up to the map's symmetry y -> -y two are left, up to all of its symmetries one.
+    odd = aj.nearest_attractor(ends, wells[:2], radius=1e-6, symmetries=[np.negative])
+    np.testing.assert_array_equal(odd, np.where(labels == 1, 1, np.where(labels == 4, 1, 2)))
+    mirrors = [np.negative, lambda y: y * [1, -1], lambda y: y * [-1, 1]]
+    assert (aj.nearest_attractor(ends, wells[:1], radius=1e-6, symmetries=mirrors) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("attractors", "radius", "message"),
+    [
+        ([], 1.0, "`attractors` must be at least one"),
+        ([np.zeros((0, 2))], 1.0, "`attractors` must have shapes"),
+        ([np.zeros((1, 3))], 1.0, r"`attractors` must have shapes \(points, 2\), got \(1, 3\)"),
+        ([np.zeros((1, 2))], 0.0, "`radius` must be above 0, got 0"),
+    ],
+)
+def test_catalogues_that_cannot_be(attractors: Any, radius: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        aj.nearest_attractor(np.zeros((1, 2)), attractors, radius=radius)
+
+
 def test_starts_on_the_boundary_are_unresolved() -> None:
     table = aj.basin_fractions(quadrant(plane(3).states().reshape(-1, 2)))
     assert table["label"].tolist() == [0, 1, 2, 3, 4]
