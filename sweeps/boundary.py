@@ -98,6 +98,8 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
 
 def first_loss(df: pd.DataFrame) -> np.ndarray:
     """The loss before the first step of each training, (cells,)."""
+    import jax.numpy as jnp
+
     from attractor_jax.minima import problem_of
     from attractor_jax.systems import get
 
@@ -107,9 +109,9 @@ def first_loss(df: pd.DataFrame) -> np.ndarray:
     number = df.groupby(axes).ngroup().to_numpy()
     for one in np.unique(number):
         at = np.flatnonzero(number == one)
-        named = df.iloc[at[0]]
+        named = {axis: df[axis].iloc[at[0]].item() for axis in axes}
         start = named["init_scale"] * system.draw(**{axis: named[axis] for axis in system.draw_axes})["start"]
-        losses[at] = float(problem.loss(start, *problem.train()))
+        losses[at] = float(problem.loss(jnp.asarray(start), *problem.train()))
     return losses
 
 
