@@ -252,6 +252,12 @@ def _span(found: Ends, name: str) -> tuple[float, float]:
     return (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 1.0)
 
 
+def _usual(found: Ends, name: str) -> float:
+    """The median size of a trait, of points if there are any."""
+    points, loose = _values(found, name)
+    return float(np.median(np.abs(points if len(points) else loose)))
+
+
 def _dress(ax: Axes, found: Ends, name: str, label: str, scale: str) -> None:
     for column, axis, put, limits, kind in (
         (name, ax.xaxis, ax.set_xscale, ax.set_xlim, scale),
@@ -264,7 +270,7 @@ def _dress(ax: Axes, found: Ends, name: str, label: str, scale: str) -> None:
             limits(low / room, high * room)
             style.few_ticks(axis, np.array([low, high]))
         elif kind == "symlog" and high > low:
-            near = 10.0 ** np.floor(np.log10(max(float(np.median(np.abs(_values(found, column)[0]))), 1e-12)))
+            near = 10.0 ** np.floor(np.log10(max(_usual(found, column), 1e-12)))
             put("symlog", linthresh=near)
             powers = near * 10.0 ** np.arange(20)
             ends = min(1.6 * low, -0.5 * near), max(1.6 * high, 0.5 * near)
@@ -291,7 +297,7 @@ def _limit(ax: Axes, found: Ends, name: str) -> int:
 def _told(rho: float, low: float, high: float) -> str:
     if np.isnan(rho):
         return "ρ: too few points"
-    words = f"ρ = {rho:.2f}" + (f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else "")
+    words = f"ρ = {rho:.2f}" + (f" ({low:.2f}, {high:.2f})" if np.isfinite(low) else "")
     return words.replace("-", "\N{MINUS SIGN}")
 
 

@@ -134,9 +134,9 @@ def picture(df: pd.DataFrame) -> Picture:
     from attractor_jax.trainings import trained
     from sweeps.boundary import first_loss
 
+    if missing := [axis for axis in (ACROSS, UP) if axis not in df.columns]:
+        raise ValueError(f"`run` must be of a system with the axes {ACROSS} and {UP}, got one without {missing[0]}")
     for axis in (ACROSS, UP):
-        if axis not in df.columns:
-            raise ValueError(f"`run` must be of a system with the axes {ACROSS} and {UP}, got one without {axis}")
         if df[axis].nunique() < 2:
             value = style.number(df[axis].iloc[0])
             raise ValueError(f"`run` must have at least 2 values of {axis} to show a plane, got {value} alone")
