@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import string
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +65,11 @@ def draw(df: pd.DataFrame, stability: pd.DataFrame, minima: pd.DataFrame) -> Fig
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = style.new_figure(2.5 * rows + 2.5 * several + 1.5)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[2.5 * rows, 2.5]) if several else (figure, None)
+    top: Any = figure
+    bottom: Any = None
+    if several:
+        halves: Any = figure.subfigures(2, 1, height_ratios=[2.5 * rows, 2.5])
+        top, bottom = halves
     grid = top.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     letters = iter(string.ascii_lowercase)
     for ax, panel in zip(grid.ravel(), panels, strict=False):
@@ -121,9 +127,9 @@ def _curves(ax: Axes, rows: pd.DataFrame, norm: Normalize) -> None:
     ax.set_ylim(-0.03, 1.03)
 
 
-def _sizes(figure: object, orbits: pd.DataFrame, varied: list[str], norm: Normalize, letters: object) -> None:
+def _sizes(figure: Any, orbits: pd.DataFrame, varied: list[str], norm: Normalize, letters: Iterator[str]) -> None:
     """r50 against depth, and against the barrier."""
-    left, right = figure.subplots(1, 2, sharey=True)  # pyright: ignore[reportAttributeAccessIssue]
+    left, right = figure.subplots(1, 2, sharey=True)
     finite = orbits[np.isfinite(orbits["r50"].to_numpy(float))]
     shown = groups(finite, varied)
     for ax, name, label in (
@@ -143,7 +149,7 @@ def _sizes(figure: object, orbits: pd.DataFrame, varied: list[str], norm: Normal
                 zorder=3,
             )
         ax.set_xlabel(label)
-        ax.set_title(next(letters))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        ax.set_title(next(letters))
     left.set_ylabel("size: r50")
     left.set_yscale("log")
     style.few_ticks(left.yaxis, finite["r50"].to_numpy(float))

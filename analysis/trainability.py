@@ -97,7 +97,8 @@ def draw(
         raise ValueError(f"`run` must be at most {MOST_PANELS} runs to one figure, got {len(tables)}")
     pictures = [picture(df) for df in tables]
     order = sorted(range(len(tables)), key=lambda i: -pictures[i].size)
-    tables, told, pictures = ([each[i] for i in order] for each in (tables, told, pictures))
+    tables, told = [tables[i] for i in order], [told[i] for i in order]
+    pictures = [pictures[i] for i in order]
     for outer, inner in zip(pictures[:-1], pictures[1:], strict=True):
         if not outer.holds(inner):
             raise ValueError(
@@ -272,7 +273,7 @@ def _bars(figure: Figure, panels: list[Axes], norms: tuple[Normalize, Normalize]
         bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
         low, high = float(norm.vmin or SLOWEST), float(norm.vmax or 1.0)
         few = high / low < 50
-        ticks = np.asarray(LogLocator(10, subs=np.arange(1.0, 10.0) if few else (1.0,)).tick_values(low, high))
+        ticks = np.asarray(LogLocator(10, subs=tuple(range(1, 10)) if few else (1.0,)).tick_values(low, high))
         ticks = ticks[(ticks >= low) & (ticks <= high * (1 + 1e-9))]
         bar.set_ticks(ticks.tolist(), labels=[f"{tick:g}" for tick in ticks])
         bar.ax.xaxis.set_minor_locator(NullLocator())

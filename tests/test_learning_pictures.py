@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 import attractor_jax as aj
 from analysis import basin_stability, flatness, trainability
 from attractor_jax.minima import label_minima, minima_table
+from attractor_jax.plan import Plan
 from attractor_jax.trainings import trained
 from sweeps.basins import write
 from sweeps.boundary import first_loss
@@ -26,12 +27,12 @@ from sweeps.boundary import first_loss
 SHORT = ("measure.blocks=2", "measure.align=0", "measure.longest_period=16")
 
 
-def rates_plan(lr: tuple[float, float], lr_hidden: tuple[float, float], *further: str) -> Path:
+def rates_plan(lr: tuple[float, float], lr_hidden: tuple[float, float], *further: str) -> Plan:
     axes = [
         f"grid.{name}={{start: {a}, stop: {b}, num: 17, spacing: log}}"
         for name, (a, b) in (("lr", lr), ("lr_hidden", lr_hidden))
     ]
-    return plan_of("experiment=trainability", *axes, *SHORT, *further)  # pyright: ignore[reportReturnType]
+    return plan_of("experiment=trainability", *axes, *SHORT, *further)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def zooms(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("rates")
     windows = (((1, 1e4), (0.1, 100)), ((5, 50), (0.5, 20)), ((10, 20), (1, 5)))
     steps = ("measure.transient=60", "measure.steps=20")
-    return [sweep(rates_plan(*window, *steps), root) for window in windows]  # pyright: ignore[reportArgumentType]
+    return [sweep(rates_plan(*window, *steps), root) for window in windows]
 
 
 @pytest.fixture(scope="module")
