@@ -24,7 +24,7 @@ import numpy as np
 from attractor_jax.parts import TableError
 from attractor_jax.plan import Plan, make_plan
 from attractor_jax.store import read_manifest, read_plan
-from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments
+from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments, refuse
 from sweeps.telling import one_line
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def _zoom(argv: list[str] | None) -> int:
     from attractor_jax import backend
     from sweeps.run import run as compute
 
-    backend.start(plan.config.backend)  # before anything else asks for a device: the loss at the start does
+    try:
+        backend.start(plan.config.backend)  # before anything else asks for a device: the loss at the start does
+    except RuntimeError as error:
+        return refuse(f"no device can be started ({str(error).splitlines()[0]})", 1)
     for _ in range(arguments.times):
         image = _image_of(run, where)
         plan, command = zoomed(plan, image, read_manifest(run)["command"], factor=arguments.factor, at=at)
