@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm, to_hex
 from matplotlib.figure import Figure
@@ -348,19 +349,25 @@ class Scale:
             axis.set_major_formatter(FixedFormatter([number(value) for value in self.values[::every]]))
             axis.set_minor_locator(NullLocator())
         elif self.kind == "log":
-            plain_log(ax, which, self.values[-1] / self.values[0])
+            few_ticks(ax.xaxis if which == "x" else ax.yaxis, self.values)
         else:
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         axis.set_label_text(axis_label(name))
 
 
-def plain_log(ax: Axes, which: Literal["x", "y"], span: float) -> None:
-    """Ticks of a logarithmic axis in plain numbers, more of them where its ends are a small factor apart."""
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    subs = (1.0, 2.0, 5.0) if np.log10(span) < 3.5 else (1.0,)
+def few_ticks(axis: Axis, values: np.ndarray) -> None:
+    """Round numbers along a logarithmic side on which these values stand, so few that their names keep apart."""
+    values = values[np.isfinite(values) & (values > 0)]
+    ratio = float(values.max() / values.min()) if len(values) else 10.0
+    if ratio > 40:
+        subs: tuple[float, ...] = (1.0,)
+    elif ratio > 4:
+        subs = (1.0, 2.0, 5.0)
+    else:
+        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0) if ratio > 1.6 else tuple(range(1, 10))
     axis.set_major_locator(LogLocator(10, subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def number(value: Any) -> str:

@@ -80,15 +80,15 @@ def images(df: pd.DataFrame) -> list[tuple[dict[str, Any], Image]]:
 
 
 def labels_of(df: pd.DataFrame) -> np.ndarray:
-    """(cells,): of trainings 1 where the loss fell, 0 where it did not, -1 where they diverged; with a plane of starts
-    1 and 2 for the two branches of minima; of other systems the attractor.
+    """(cells,): of trainings 1 where the loss fell, -1 where it did not, for whether a growing loss has overflowed yet
+    is a matter of steps; with a plane of starts 1 and 2 for the two branches of minima; of other systems the attractor.
     """
     from attractor_jax.attractors import label_attractors
     from attractor_jax.minima import attracted
     from attractor_jax.trainings import trained
 
     if "lr_hidden" in df.columns:
-        return trained(df, first_loss(df))
+        return np.where(trained(df, first_loss(df)) == 1, 1, -1)
     if "theta" in df.columns:
         first = np.array([theta[0] for theta in df["theta"]])
         minimum = np.where(first > 0, 1, 2)
@@ -98,6 +98,8 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
 
 def first_loss(df: pd.DataFrame) -> np.ndarray:
     """The loss before the first step of each training, (cells,)."""
+    import jax.numpy as jnp
+
     from attractor_jax.minima import problem_of
     from attractor_jax.systems import get
 
@@ -107,9 +109,9 @@ def first_loss(df: pd.DataFrame) -> np.ndarray:
     number = df.groupby(axes).ngroup().to_numpy()
     for one in np.unique(number):
         at = np.flatnonzero(number == one)
-        named = df.iloc[at[0]]
+        named = {axis: df[axis].iloc[at[0]].item() for axis in axes}
         start = named["init_scale"] * system.draw(**{axis: named[axis] for axis in system.draw_axes})["start"]
-        losses[at] = float(problem.loss(start, *problem.train()))
+        losses[at] = float(problem.loss(jnp.asarray(start), *problem.train()))
     return losses
 
 
