@@ -123,7 +123,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, norm: Normalize) -> None:
         if np.isfinite(r50):
             ax.plot(r50, 0.5, "o", color=colour, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
     ax.set_xscale("log")
-    style.few_ticks(ax.xaxis, rows["radius"].to_numpy(float))
+    style.log_ticks(ax.xaxis, rows["radius"].to_numpy(float), crowded=40)
     ax.set_ylim(-0.03, 1.03)
 
 
@@ -152,11 +152,11 @@ def _sizes(figure: Any, orbits: pd.DataFrame, varied: list[str], norm: Normalize
         ax.set_title(next(letters))
     left.set_ylabel("size: r50")
     left.set_yscale("log")
-    style.few_ticks(left.yaxis, finite["r50"].to_numpy(float))
+    style.log_ticks(left.yaxis, finite["r50"].to_numpy(float), crowded=40)
     left.xaxis.set_major_locator(MaxNLocator(5))
     if (finite["barrier"] > 0).any():
         right.set_xscale("log")
-        style.few_ticks(right.xaxis, finite["barrier"].to_numpy(float))
+        style.log_ticks(right.xaxis, finite["barrier"].to_numpy(float), crowded=40)
     if len(shown) > 1:
         style.legend_outside(
             right,

@@ -85,7 +85,7 @@ def draw(df: pd.DataFrame) -> Figure:
             ax.set_yscale("log" if edges[0] > 0 else "linear")
             ax.set_ylim(edges[0], edges[-1])
             if edges[0] > 0:
-                style.few_ticks(ax.yaxis, edges)
+                style.log_ticks(ax.yaxis, edges)
             if i == 0:
                 ax.set_title(f"momentum {style.number(momentum)}", fontsize=9 if len(momenta) < 5 else 8)
             if j == 0:
@@ -98,7 +98,7 @@ def draw(df: pd.DataFrame) -> Figure:
     grid[-1, 0].set_ylabel("share")
     if rows:
         bar = figure.colorbar(mesh, ax=grid[:-1], pad=0.015, aspect=30)
-        style.few_ticks(bar.ax.yaxis, np.array([1.0, most]))
+        style.log_ticks(bar.ax.yaxis, np.array([1.0, most]))
         bar.set_label("trainings in a field")
         bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     legend: list[Patch | Line2D] = [

@@ -268,7 +268,7 @@ def _dress(ax: Axes, found: Ends, name: str, label: str, scale: str) -> None:
             put("log")
             room = (high / low) ** 0.1
             limits(low / room, high * room)
-            style.few_ticks(axis, np.array([low, high]))
+            style.log_ticks(axis, np.array([low, high]), crowded=40)
         elif kind == "symlog" and high > low:
             near = 10.0 ** np.floor(np.log10(max(_usual(found, column), 1e-12)))
             put("symlog", linthresh=near)

@@ -23,7 +23,6 @@ from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
     MaxNLocator,
-    NullFormatter,
     NullLocator,
 )
 
@@ -349,17 +348,21 @@ class Scale:
             axis.set_major_formatter(FixedFormatter([number(value) for value in self.values[::every]]))
             axis.set_minor_locator(NullLocator())
         elif self.kind == "log":
-            few_ticks(ax.xaxis if which == "x" else ax.yaxis, self.values)
+            log_ticks(ax.xaxis if which == "x" else ax.yaxis, self.values)
         else:
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
         axis.set_label_text(axis_label(name))
 
 
-def few_ticks(axis: Axis, values: np.ndarray) -> None:
-    """Round numbers along a logarithmic side on which these values stand, so few that their names keep apart."""
+def log_ticks(axis: Axis, values: np.ndarray, *, crowded: float = 3000) -> None:
+    """Round numbers along a logarithmic side on which these values stand, so few that their names keep apart.
+
+    Args:
+        crowded: ratio of largest to smallest beyond which only powers of ten are named; less in small panels.
+    """
     values = values[np.isfinite(values) & (values > 0)]
     ratio = float(values.max() / values.min()) if len(values) else 10.0
-    if ratio > 40:
+    if ratio > crowded:
         subs: tuple[float, ...] = (1.0,)
     elif ratio > 4:
         subs = (1.0, 2.0, 5.0)

@@ -81,7 +81,7 @@ def _losses(problem: Problem, theta: Array, decay: Array) -> dict[str, Array]:
             "test_accuracy": nothing if right[1] is None else right[1],
             "objective": objective(theta),
             "gradient_norm": jnp.linalg.norm(jax.grad(objective)(theta)),
-            "saturated": nothing if hidden is None else jnp.mean(jnp.abs(hidden) > SATURATED),
+            "saturated": nothing if hidden is None else jnp.mean(jnp.abs(hidden) > SATURATED, dtype=theta.dtype),
         }
 
     return jax.vmap(one)(theta, decay)
@@ -127,17 +127,24 @@ def _hessian_product(problem: Problem, theta: Array, decay: Array, vectors: Arra
 
 
 def _extremes(problem: Problem, theta: np.ndarray, decay: float) -> tuple[float, float, float]:
-    """Smallest and largest eigenvalue of a large Hessian, and an estimate of its trace."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    """Smallest and largest eigenvalue of a large Hessian, and an estimate of its trace; NaN where a training is about
+    to leave the finite numbers.
+    """
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
     P = len(theta)
 
     def product(vector: np.ndarray) -> np.ndarray:
         return np.asarray(_hessian_product(problem, theta, decay, vector.reshape(1, P)))[0]
 
+    probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, P))
+    products = np.asarray(_hessian_product(problem, theta, decay, probes))
+    if not (np.abs(products) < HUGE).all():
+        return np.nan, np.nan, np.nan
     operator = LinearOperator((P, P), matvec=product, dtype=float)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(0).standard_normal(P)
-    low, high = eigsh(operator, k=2, which="BE", tol=1e-4, v0=start, return_eigenvectors=False)  # pyright: ignore[reportArgumentType]
-    probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, P))
-    trace = np.mean(np.sum(probes * np.asarray(_hessian_product(problem, theta, decay, probes)), axis=1))
-    return float(low), float(high), float(trace)
+    try:
+        low, high = eigsh(operator, k=2, which="BE", tol=1e-4, v0=start, return_eigenvectors=False)  # pyright: ignore[reportArgumentType]
+    except ArpackError:  # no convergence, or a Hessian that is zero to rounding
+        low = high = np.nan
+    return float(low), float(high), float(np.mean(np.sum(probes * products, axis=1)))

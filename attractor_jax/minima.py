@@ -81,12 +81,13 @@ def label_minima(
         here = df.iloc[at]
         ends = np.stack(here["theta"].to_numpy())
         there = attracted(here, radius=radius, flat=flat)
-        known = np.empty((0, ends.shape[1])), np.empty(0, int)
+        known = np.empty((0, ends.shape[1])), np.empty(0, int), np.empty(0, int)
         if catalogue is not None:
             same = np.logical_and.reduce([np.isclose(catalogue[name].to_numpy(float), v) for name, v in values.items()])
             chosen = catalogue[np.broadcast_to(same, len(catalogue))].sort_values("attractor")
             if len(chosen):
-                known = np.stack(chosen["theta"].to_numpy()), chosen["orbit"].to_numpy(int)
+                numbers, orbits = (chosen[name].to_numpy(int) for name in ("attractor", "orbit"))
+                known = np.stack(chosen["theta"].to_numpy()), numbers, orbits
         found = _minima(problem_of(here), ends[there], here["objective"].to_numpy(float)[there], known, radius)
         attractor[at[there]], orbit[at[there]] = found
     table["attractor"], table["orbit"] = attractor, orbit
@@ -145,14 +146,20 @@ def _landscapes(df: pd.DataFrame, rows: pd.Series) -> list[tuple[dict[str, float
 
 
 def _minima(
-    problem: Problem, ends: np.ndarray, objective: np.ndarray, known: tuple[np.ndarray, np.ndarray], radius: float
+    problem: Problem,
+    ends: np.ndarray,
+    objective: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+    radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The attractor and the orbit of each of some ends (n, P), counted on from those that are known."""
+    """The attractor and the orbit of each of some ends (n, P), counted on from those that are known: parameters,
+    attractors and orbits.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import KDTree
 
-    old, old_orbit = known
+    old, old_number, old_orbit = known
     # Thousands of trainings end on the same few points: a grid far finer than the radius leaves few of them.
     cell = np.round(np.concatenate([old, ends]) / (radius / 8 / np.sqrt(max(ends.shape[1], 1))))
     corners, of_row = np.unique(cell, axis=0, return_inverse=True)
@@ -165,19 +172,20 @@ def _minima(
     cluster = connected_components(graph, directed=False)[1][of_row] if len(points) else np.empty(0, int)
     number: dict[int, int] = {}
     for i, each in enumerate(cluster[: len(old)]):
-        number.setdefault(each, i + 1)
+        number.setdefault(each, i)
     mine = cluster[len(old) :]
     new = [each for each in np.unique(mine) if each not in number]
     lowest = {each: _nearest(ends, objective, mine == each) for each in new}
     new.sort(key=lambda each: (round(lowest[each][0], 6), *np.round(lowest[each][1], 3)))
-    number |= {each: len(old) + i + 1 for i, each in enumerate(new)}
+    number |= {each: len(old) + i for i, each in enumerate(new)}
     representatives = [*old, *(lowest[each][1] for each in new)]
     orbits = list(old_orbit)
     for i in range(len(old), len(representatives)):
         near = (j for j in range(i) if problem.apart(representatives[i], representatives[j]) <= radius)
         orbits.append(orbits[j] if (j := next(near, None)) is not None else max(orbits, default=0) + 1)
-    attractor = np.array([number[each] for each in mine], int)
-    return attractor, np.array(orbits, int)[attractor - 1] if len(attractor) else attractor
+    numbers = [*old_number, *(max(old_number, default=0) + 1 + np.arange(len(new)))]
+    at = np.array([number[each] for each in mine], int)
+    return np.array(numbers, int)[at], np.array(orbits, int)[at]
 
 
 def _nearest(ends: np.ndarray, objective: np.ndarray, chosen: np.ndarray) -> tuple[float, np.ndarray]:

@@ -85,11 +85,11 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
             low, high = jnp.minimum(low, watched(map_, x)), jnp.maximum(high, watched(map_, x))
         return replace(search, state=register[:, 0], step=search.step + length, period=period, low=low, high=high)
 
-    def found(map_: Any, search: Search) -> Recurrence:
+    def found(map_: Any, search: Search, first: Array) -> Recurrence:
         norm = jnp.max(jnp.abs(search.target))
         period, amplitude = search.period, jnp.max(search.high - search.low, axis=0)
         if hasattr(map_, "random"):
-            random = map_.random(search.state)
+            random = map_.random(first)  # and of the whole search, where it ends later
             period, amplitude = jnp.where(random, 0, period), jnp.where(random, jnp.nan, amplitude)
         return Recurrence(period, search.tolerance, amplitude, norm)
 
@@ -99,7 +99,7 @@ def find_period(map_: Any, state: Any, *, longest: int, tolerance: float | None 
         search = replace(search, period=period, low=jnp.expand_dims(low, 1), high=jnp.expand_dims(high, 1))
     else:
         search = in_stretches(lift.wide(further), map_, search, steps=longest, stretch=lift.stretch)
-    return lift(found)(map_, search)
+    return lift(found)(map_, search, state)
 
 
 def output_range(map_: Any, state: Any, *, steps: int, lift: Lift = single) -> tuple[Any, Any]:

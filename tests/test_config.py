@@ -17,10 +17,14 @@ from sweeps.command_line import CONF
 from sweeps.run import checked
 
 EXPERIMENTS = (
-    "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, hunt, multistability, "
-    "neurons_and_delays, order_to_chaos, second_opinions, smoke or transitions"
+    "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, escape, factorisation_basins, "
+    "flatness_digits, flatness_generalisation, hunt, learning_rate_to_chaos, multistability, neurons_and_delays, "
+    "order_to_chaos, second_opinions, smoke, trainability, transitions or xor_basins"
 )
-SYSTEMS = "delayed_logistic, gaussian, gaussian_plane, henon, henon_plane, linear, logistic, uniform or uniform_plane"
+SYSTEMS = (
+    "delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, henon, "
+    "henon_plane, linear, logistic, regression, trainability, uniform, uniform_plane, xor or xor_escape"
+)
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
     "and max_steps"
@@ -63,6 +67,48 @@ REFUSED = {
     "system=henon grid.s=1": "grid.s is no axis of system henon, which has replicate, b and a",
     "system=henon experiment=smoke": "grid.N is no axis of system henon, which has replicate, b and a",
     "system=henon grid.a=11": "grid.a must be between -10 and 10, got 11",
+    # Trainings.
+    "system=double_well grid.lr=0": "grid.lr must be between 1e-12 and 1e+09, got 0",
+    "system=xor grid.lr=[0.1,-0.1]": "grid.lr[1] must be between 1e-12 and 1e+09, got -0.1",
+    "system=trainability grid.lr_hidden=0": "grid.lr_hidden must be between 1e-12 and 1e+09, got 0",
+    "system=xor grid.momentum=1": "grid.momentum must be between 0 and 0.999999, got 1",
+    "system=xor grid.momentum=-0.1": "grid.momentum must be between 0 and 0.999999, got -0.1",
+    "system=xor grid.batch_size=0": "grid.batch_size must be between 1 and 4, got 0",
+    "system=xor grid.batch_size=5": "grid.batch_size must be between 1 and 4, got 5",
+    "system=xor grid.batch_size=1.5": "grid.batch_size must be an integer, got 1.5",
+    "system=regression grid.batch_size=17": "grid.batch_size must be between 1 and 16, got 17",
+    "system=digits grid.batch_size=301": "grid.batch_size must be between 1 and 300, got 301",
+    "system=xor grid.weight_decay=-0.01": "grid.weight_decay must be between 0 and 1e+06, got -0.01",
+    "system=xor grid.width=0": "grid.width must be between 1 and 4096, got 0",
+    "system=xor_escape grid.width=3": "grid.width must be between 2 and 2, got 3",
+    "system=xor_escape grid.noisy_steps=-1": "grid.noisy_steps must be between 0 and 16777216, got -1",
+    "system=xor grid.noise=-1": "grid.noise must be between 0 and 1e+06, got -1",
+    "system=xor grid.init_scale=-1": "grid.init_scale must be between 0 and 1e+06, got -1",
+    "system=double_well grid.width=2": (
+        "grid.width is no axis of system double_well, "
+        "which has momentum, noise, seed, weight_decay, init_scale and lr"
+    ),
+    "system=xor grid.lr_hidden=1": (
+        "grid.lr_hidden is no axis of system xor, "
+        "which has width, batch_size, momentum, noise, seed, weight_decay, init_scale and lr"
+    ),
+    "system=trainability grid.batch_size=1": (
+        "grid.batch_size is no axis of system trainability, "
+        "which has width, momentum, noise, seed, weight_decay, init_scale, lr_hidden and lr"
+    ),
+    "system=factorisation_plane grid.init_scale=1": (
+        "grid.init_scale is no axis of system factorisation_plane, "
+        "which has momentum, noise, seed, weight_decay, lr, plane, u_coordinate, v_coordinate, v and u"
+    ),
+    "system=factorisation_plane grid.v_coordinate=3": (
+        "grid.v_coordinate must be between 1 and the dimension D = 2 of the state, got 3"
+    ),
+    "system=xor measure.k=10": (
+        "measure.k must be at most the dimension D = 9 of the smallest state in the grid, got 10"
+    ),
+    "backend.engine=fused system=xor measure.k=1": (
+        "backend.engine must be auto or scan for system xor: fused is for feedback networks, got 'fused'"
+    ),
     # Ranges.
     "grid.s={}": "grid.s.start must be given",
     "grid.s='{start: 1, stop: 2}'": "grid.s.num must be given",
@@ -179,10 +225,11 @@ REFUSED = {
     "system=lorenz": f"system must be {SYSTEMS}, got 'lorenz'",
     "system=": f"system must be {SYSTEMS}, got ''",
     "system.name=lorenz": (
-        "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, "
-        "uniform_plane, gaussian_plane or henon_plane, got 'lorenz'"
+        "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, double_well, "
+        "factorisation, xor, xor_escape, regression, digits, trainability, uniform_plane, gaussian_plane, henon_plane "
+        "or factorisation_plane, got 'lorenz'"
     ),
-    "measure=3": "measure must be adaptive or standard, got 3",
+    "measure=3": "measure must be adaptive, standard or training, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",
     # What Hydra cannot read.
     "grid.s=[1,": f"grid.s must be {VALUE}, got '[1,'",
@@ -229,6 +276,10 @@ ACCEPTED = [
     "backend.engine=fused measure.k=1 system=gaussian grid.D=16",
     "backend.engine=fused measure.k=1 backend.dtype=float32 grid.N=8",
     "name='a b'",
+    "system=xor measure=training grid.batch_size=[1,4] grid.momentum=[0,0.9] grid.lr=1e-3",
+    "system=double_well measure.k=all",
+    "experiment=xor_basins",
+    "experiment=trainability",
 ]
 
 

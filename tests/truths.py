@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -496,3 +497,38 @@ TANH_X = 0.9575040240772688
 CARPET_DIMENSION = np.log(8) / np.log(3)
 NEWTON_DIMENSION = 1.444
 CANTOR_EXPONENT = 1 - np.log(3) / np.log(5)
+
+# Gradient descent in the double well (x^2 - 1)^2 / 4 with decay d: x' = (1 + eta (1 - d)) x - eta x^3. With x scaled by
+# sqrt(1 - d) and eta by 1 - d it is the map without decay, f(x) = (1 + eta) x - eta x^3, which all below is about.
+# The minima +-1 have the multiplier 1 - 2 eta. A 2-cycle x, y of one sign has, from f(x) + f(y) = x + y, s^2 - 3 p = 1
+# for s = x + y, p = x y, and from f(x) - f(y) = y - x, s^2 - p = 1 + 2 / eta; so p = 1 / eta, x^2 + y^2 = 1 + p, and
+# its multiplier is (1 + eta)^2 - 3 eta (1 + eta) (x^2 + y^2) + 9 eta^2 p^2 = 9 - 2 (1 + eta)^2: -1 at sqrt(5) - 1.
+# The doublings that follow accumulate near 1.3024 (bisected with a prototype). Beyond the cycle x, -x, which lies at
+# sqrt(1 + 2 / eta), all orbits diverge; at eta = 2 the map is a Chebyshev polynomial, of exponent ln 3, and its
+# interval touches that cycle.
+DOUBLE_WELL_CYCLE_DOUBLES = np.sqrt(5) - 1
+DOUBLE_WELL_ONSET = 1.3024
+DOUBLE_WELL_LAST = np.log(3)
+
+
+def double_well_exponent(eta: np.ndarray) -> np.ndarray:
+    """At the minima up to eta = 1, on the 2-cycles up to sqrt(5) - 1."""
+    return np.where(eta < 1, np.log(np.abs(1 - 2 * eta)), np.log(np.abs(9 - 2 * (1 + eta) ** 2)) / 2)
+
+
+def double_well_doubles(momentum: float, decay: float) -> float:
+    """Learning rate at which the minima, of curvature 2 (1 - decay), lose stability: the multipliers of heavy ball
+    solve m^2 - (1 + momentum - lr curvature) m + momentum = 0, and one is -1 at lr curvature = 2 (1 + momentum).
+    """
+    return (1 + momentum) / (1 - decay)
+
+
+def double_well_diverges(eta: float, sigma: float) -> float:
+    """Share of starts x ~ N(0, sigma^2) that diverge, eta <= 2: those beyond sqrt(1 + 2 / eta)."""
+    return math.erfc(math.sqrt(1 + 2 / eta) / sigma / math.sqrt(2))
+
+
+# The minima of the 2-2-1 tanh network on XOR with decay 0.01, W ~ N(0, 1 / fan-in), b1 ~ N(0, 1), b2 = 0: depth, and
+# how many. Found with a prototype from thousands of starts in float32. Hidden units may change places and signs: each
+# but the collapsed one has 8 images.
+XOR_MINIMA = {"global": (0.061539, 16), "poor": (0.570493, 32), "collapsed": (1.0, 1)}

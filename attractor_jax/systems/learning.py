@@ -60,6 +60,7 @@ class Learning(System):
     draw_axes = ("momentum", "noise", "seed")
     parameters = ("weight_decay", "lr")
     clocked = True
+    stretch = 1  # with noise, eight steps at once compile for half a minute; without, they gain nothing
     outcomes = (
         Column("diverged_at", "float", "steps", "step of the first value that is not finite; null if none", True),
         Column("train_loss", "float", "", "mean loss on the training examples, without decay", True),
@@ -172,7 +173,6 @@ class _OfNetwork(Learning):
     """A network that learns from examples."""
 
     draw_axes = ("width", "batch_size", "momentum", "noise", "seed")
-    stretch = 1
 
 
 class XorDescent(_OfNetwork):
@@ -227,7 +227,6 @@ class TrainabilityDescent(Learning):
 
     name = "trainability"
     problem = MeanField
-    stretch = 1
     draw_axes = ("width", "momentum", "noise", "seed")
     parameters = ("weight_decay", "lr_hidden", "lr")
     axes = (

@@ -202,7 +202,7 @@ class Xor(_Perceptron):
     def accuracy(self, theta: Float[Array, "P"], inputs: Any, targets: Any) -> Float[Array, ""]:
         import jax.numpy as jnp
 
-        return jnp.mean(self.output(theta, inputs) * targets > 0)
+        return jnp.mean(self.output(theta, inputs) * targets > 0, dtype=theta.dtype)
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,8 @@ class Digits(_Perceptron):
     def accuracy(self, theta: Float[Array, "P"], inputs: Any, targets: Any) -> Float[Array, ""]:
         import jax.numpy as jnp
 
-        return jnp.mean(jnp.argmax(self.output(theta, inputs), axis=1) == jnp.argmax(targets, axis=1))
+        right = jnp.argmax(self.output(theta, inputs), axis=1) == jnp.argmax(targets, axis=1)
+        return jnp.mean(right, dtype=theta.dtype)
 
 
 @cache
