@@ -5,6 +5,7 @@ the table.
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from runs import TINY, plan_of, sweep
 from truths import XOR_MINIMA
 
 import attractor_jax as aj
-from attractor_jax.minima import label_minima, levers, minima_table, problem_of
+from attractor_jax.minima import arrived, attracted, label_minima, minima_table, problem_of
 from attractor_jax.systems.problems import Digits, DoubleWell, Factorisation, MeanField, Problem, Regression, Xor
 
 XOR = ("system=xor", "measure=training", "grid.momentum=0.9", "grid.weight_decay=0.01", "grid.lr=0.1",
@@ -138,7 +139,6 @@ def test_widths_and_decays_have_minima_of_their_own(xor: pd.DataFrame) -> None:
         alone = label_minima(here)
         assert (alone["attractor"] == here["attractor"]).all() and rows["count"].sum() == len(here)
     assert minima["orbit"][minima["width"] == 1].tolist() == [1, 2], "five equal numbers and their negatives: no images"
-    assert set(levers(df)) == {"width", "weight_decay", "init_scale"}
 
 
 def test_tables_without_any_minimum(xor: pd.DataFrame) -> None:
@@ -157,7 +157,19 @@ def test_rows_that_diverged_or_have_not_arrived_stand_beside_the_others(xor: pd.
     some["gradient_norm"] = [0.0, 0.0, 2e-3, 0.0, np.nan, 0.0]
     labels = label_minima(some)["attractor"]
     assert labels.tolist()[1:3] == [-1, 0] and labels.iloc[4] == 0 and (labels.iloc[[0, 3, 5]] >= 1).all()
-    assert label_minima(some, arrived=3e-3)["attractor"].iloc[2] >= 1
+    # Newton's step of a third of a smallest curvature: too long for the radius, not for one of 0.7.
+    some["gradient_norm"] = some["hessian_min"] / 3
+    assert not arrived(some).any() and (arrived(some, radius=0.7).tolist() == [True, False, True, True, True, True])
+
+
+def test_a_minimum_that_repels_keeps_what_began_on_it_and_attracts_nothing(tmp_path: Path) -> None:
+    """(1, 1) and (4, 1/4) are minima of the factorisation, of sharpness 2 and 16.06; at lr 0.5 the second repels."""
+    arguments = ("system=factorisation_plane", "measure=training", *TINY[:1], "grid.u=[1, 4]", "grid.v=[0.25, 1]")
+    df = aj.read_run(sweep(plan_of(*arguments, "grid.lr=0.5", "measure.transient=200"), tmp_path))
+    there = df[df["gradient_norm"] == 0].set_index("u")
+    assert there.index.tolist() == [4.0, 1.0] and there["sharpness"].tolist() == pytest.approx([16.0625, 2.0])
+    assert arrived(there).tolist() == [True, True] and attracted(there).tolist() == [False, True]
+    assert there["edge_ratio"].tolist() == pytest.approx([16.0625 / 4, 0.5])
 
 
 def test_a_saddle_is_no_minimum(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -172,7 +184,8 @@ def test_a_saddle_is_no_minimum(tmp_path_factory: pytest.TempPathFactory) -> Non
 def test_chains_of_ends_are_one_minimum_and_the_radius_decides() -> None:
     """A valley: ends along the hyperbola of the factorisation, each near to its neighbours alone."""
     u = np.linspace(0.8, 1.3, 40)
-    rows = {"system": "factorisation", "status": "ok", "gradient_norm": 0.0, "hessian_min": 0.0, "amplitude": 0.0}
+    rows = {"system": "factorisation", "status": "ok", "edge_ratio": 0.5}
+    rows |= dict.fromkeys(("gradient_norm", "hessian_min", "amplitude"), 0.0)
     df = pd.DataFrame({**rows, "weight_decay": 0.0, "objective": 0.0, "theta": [np.array([x, 1 / x]) for x in u]})
     assert set(label_minima(df)["attractor"]) == {1}
     assert label_minima(df, radius=1e-3)["attractor"].nunique() == 40
@@ -184,8 +197,8 @@ def test_chains_of_ends_are_one_minimum_and_the_radius_decides() -> None:
         ({"radius": 0}, "`radius` must be above 0, got 0"),
         ({"radius": -0.1}, "`radius` must be above 0, got -0.1"),
         ({"radius": np.nan}, "`radius` must be above 0, got nan"),
-        ({"arrived": 0}, "`arrived` must be above 0, got 0"),
-        ({"arrived": -1e-3}, "`arrived` must be above 0, got -0.001"),
+        ({"flat": 0}, "`flat` must be above 0, got 0"),
+        ({"flat": -1e-3}, "`flat` must be above 0, got -0.001"),
     ],
 )
 def test_thresholds_that_say_nothing_are_refused(xor: pd.DataFrame, wrong: dict, message: str) -> None:

@@ -454,6 +454,16 @@ SMALL = {
     "albers_dimension": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "albers_windows": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "article": (),
+    "escape": ("grid.batch_size=[1, 4]", "grid.momentum=[0.9]", "grid.seed.num=2", "grid.lr=[0.05]"),
+    "factorisation_basins": ("grid.lr=[0.2, 0.5]", "grid.u.num=4", "grid.v.num=3"),
+    "flatness_digits": ("grid.batch_size=[4]", "grid.width=2", "grid.seed.num=2", "grid.lr=[0.1]"),
+    "flatness_generalisation": ("grid.width=2", "grid.seed.num=3"),
+    "learning_rate_to_chaos": (
+        "grid.momentum=[0, 0.5]",
+        "grid.weight_decay=0",
+        "grid.seed.num=2",
+        "grid.lr={start: 0.1, stop: 0.9, num: 3}",
+    ),
     "basins_feedback": ("grid.N=2", "grid.D=12", "grid.u.num=4", "grid.v.num=3"),
     "hunt": ("grid.N=4", "grid.D=8", "grid.seed.num=3"),
     "multistability": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3", "grid.replicate.num=3"),
@@ -461,7 +471,19 @@ SMALL = {
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "second_opinions": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "smoke": ("grid.seed.num=2", "grid.s.num=3"),
+    "trainability": (
+        "grid.width=2",
+        "grid.lr={start: 1, stop: 4, num: 3}",
+        "grid.lr_hidden={start: 1, stop: 4, num: 4}",
+    ),
     "transitions": ("grid.N=2", "grid.D=3", "grid.seed.num=2", "grid.s.num=4"),
+    "xor_basins": (
+        "grid.width=[2]",
+        "grid.momentum=[0.9]",
+        "grid.seed.num=2",
+        "grid.init_scale=[1, 2]",
+        "grid.lr=[0.1]",
+    ),
 }
 
 
