@@ -76,7 +76,7 @@ REFUSED = {
     "system=xor grid.batch_size=0": "grid.batch_size must be between 1 and 4, got 0",
     "system=xor grid.batch_size=5": "grid.batch_size must be between 1 and 4, got 5",
     "system=xor grid.batch_size=1.5": "grid.batch_size must be an integer, got 1.5",
-    "system=regression grid.batch_size=17": "grid.batch_size must be between 1 and 16, got 17",
+    "system=regression grid.batch_size=33": "grid.batch_size must be between 1 and 32, got 33",
     "system=digits grid.batch_size=301": "grid.batch_size must be between 1 and 300, got 301",
     "system=xor grid.weight_decay=-0.01": "grid.weight_decay must be between 0 and 1e+06, got -0.01",
     "system=xor grid.width=0": "grid.width must be between 1 and 4096, got 0",

@@ -515,7 +515,7 @@ def test_the_outcomes_of_networks_are_those_of_numpy(name: str) -> None:
         if name == "regression":
             x = np.linspace(-1, 1, 201)
             told = numpy_network(name, theta[i], x[:, None], H)[1][:, 0]
-            assert found["test_loss"][i] == pytest.approx(np.mean((told - np.sin(np.pi * x)) ** 2), rel=1e-12)
+            assert found["test_loss"][i] == pytest.approx(np.mean((told - np.sin(4 * np.pi * x)) ** 2), rel=1e-12)
         eigenvalues = np.linalg.eigvalsh((hessian + hessian.T) / 2)
         near = 1e-6 * np.abs(eigenvalues).max() if name == "xor" else 1e-4 * np.abs(eigenvalues).max()
         assert found["sharpness"][i] == pytest.approx(eigenvalues[-1], abs=near)
