@@ -24,7 +24,7 @@ from attractor_jax.systems.problems import Problem
 POINTS = 65
 
 
-def descent_from_row(row: Mapping[str, Any]) -> Any:
+def descent_from_row(row: pd.Series | Mapping[str, Any]) -> Any:
     """The training rule of one row of a learning table, to be iterated again: a `Descent`.
 
     Raises:
@@ -33,14 +33,15 @@ def descent_from_row(row: Mapping[str, Any]) -> Any:
     system = get(str(row["system"]))
     if not isinstance(system, Learning):
         raise ValueError(f"`row` must be of a learning system, got {row['system']}")
-    draw = system.draw(**{name: row[name] for name in system.draw_axes})
+    axes = {axis.name: axis.kind(row[axis.name]) for axis in system.axes if axis.name in system.draw_axes}
+    draw = system.draw(**axes)
     dtype = str(row["dtype"])
     draws = {name: jnp.asarray(values, dtype) for name, values in draw.items()}
     return system.build(draws, {name: jnp.asarray(float(row[name]), dtype) for name in system.parameters})
 
 
 def size_of_basin(
-    row: Mapping[str, Any],
+    row: pd.Series | Mapping[str, Any],
     *,
     radii: Float[np.ndarray, "radii"],
     starts: int,
@@ -131,6 +132,6 @@ def _highest(problem: Problem, one: Array, others: Array, decay: Any) -> Array:
     return jax.lax.map(lambda other: jnp.max(jax.vmap(loss)(one + share * (other - one))), others)
 
 
-def steps_of(measure: Mapping[str, Any] | Any) -> int:
+def steps_of(measure: Mapping[str, Any]) -> int:
     """The steps that a run's trainings had, to the state that its outcomes are about."""
     return int(measure["transient"] + measure["align"] + measure["steps"])

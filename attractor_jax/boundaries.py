@@ -256,8 +256,8 @@ def uncertainty_exponent(
     out.
 
     Args:
-        label_of: called as label_of(states) with (n, D), gives labels (n,). Too few steps in it, and slow orbits next
-            to a boundary count as a basin.
+        label_of: called once, as label_of(states) with all n (1 + 2 epsilons) states (states, D); gives their labels
+            (states,). Too few steps in it, and slow orbits next to a boundary count as a basin.
         points: (n, D), random starts. At the smallest eps only n f(eps) of them say anything.
         directions: (n, D), or (D,) for all of them; only where they point matters. Random ones if None.
         epsilons: (epsilons,), radii > 0, over decades. The largest weigh most: those not far below the size of the
@@ -281,13 +281,10 @@ def uncertainty_exponent(
         raise ValueError(f"`epsilons` must be radii above 0, got {radii.tolist()}")
     n, D = points.shape
     ways = _directions(directions, n, D, seed)
-    here = labels_at(label_of, points)
-    uncertain = np.array(
-        [
-            (labels_at(label_of, points + r * ways) != here) | (labels_at(label_of, points - r * ways) != here)
-            for r in radii
-        ]
-    )
+    # All at once: a function that simulates may have to be compiled for each number of states.
+    beside = np.concatenate([points[None], points + radii[:, None, None] * ways, points - radii[:, None, None] * ways])
+    here, *moved = labels_at(label_of, beside.reshape(-1, D)).reshape(-1, n)
+    uncertain = np.any(np.array(moved).reshape(2, len(radii), n) != here, axis=0)
     count = uncertain.sum(axis=1)
     share = count / n
     low, high = wilson(count, n)

@@ -1,6 +1,7 @@
 """python -m sweeps.basins RUN [--where AXIS=VALUE ...]: the further tables of a run about basins, one file each.
 
-    attractors.parquet         minima of a learning run: depth, shape, copies, size r50, barrier
+    attractors.parquet         which attractors there are: their exponents and the shares of their basins; of a learning
+                               run its minima, with depth, shape, copies, size r50 and barrier
     basin_stability.parquet    of one minimum of each orbit, the share of trainings that come back from each distance
     basin_fractions.parquet    which share of the trainings ends in which orbit, for every setting of the levers
     escape.parquet             system=xor_escape: which share leaves the poor minimum
@@ -58,7 +59,8 @@ def _basins(argv: list[str] | None) -> int:
         print(write(arguments.run, name, table), flush=True)
         written += 1
     if not written:
-        raise TableError(f"{arguments.run} has no basins: it is no learning system, and no image over two axes")
+        why = "its trainings keep no parameters (beyond 256 of them), and are no image over two axes"
+        raise TableError(f"{arguments.run} has no basins: {why}")
     return 0
 
 
@@ -80,7 +82,11 @@ def tables(run: Path, where: Any, how: argparse.Namespace) -> Any:
     except ValueError as problem:
         raise ArgumentProblem(str(problem).replace("`where`", "`--where`")) from None
     chosen.attrs = df.attrs
-    if "train_loss" in df.columns and df["theta"].notna().all():
+    if "train_loss" not in df.columns:
+        from attractor_jax.attractors import attractor_table
+
+        yield "attractors", attractor_table(chosen)
+    elif df["theta"].notna().all():
         yield from _of_learning(plan, df, chosen, how)
     from sweeps.boundary import axes_of_image, boundary_table
 

@@ -181,9 +181,10 @@ def test_a_smooth_boundary_has_exponent_one_and_re_simulates() -> None:
     assert found.uncertain == pytest.approx(epsilons, rel=0.1)
     assert found.exponent == pytest.approx(1, abs=4 * found.standard_error)
     assert 0.001 < found.standard_error < 0.02
-    assert len(asked) == 7
-    assert asked[1] == pytest.approx(points + [0.32, 0], abs=1e-15)  # directions count by where they point only
-    assert asked[6] == pytest.approx(points - [0.02, 0], abs=1e-15)
+    (states,) = asked
+    states = states.reshape(7, -1, 2)
+    assert states[1] == pytest.approx(points + [0.32, 0], abs=1e-15)  # directions count by where they point only
+    assert states[6] == pytest.approx(points - [0.02, 0], abs=1e-15)
     # Along the boundary nothing is uncertain; obliquely, cos of the angle as much.
     along = aj.uncertainty_exponent(by_sign, points, [0, 1.0], epsilons=epsilons)
     assert np.isnan(along.exponent) and np.isnan(along.standard_error)
@@ -320,7 +321,7 @@ TWO = image(lambda x, y: x > y, 65)
         (lambda: exponent(points=[[np.nan]]), "`points` must be at least one finite state"),
         (lambda: exponent(directions=[0.0]), "`directions` must be finite and longer than 0"),
         (lambda: exponent(directions=[1.0, 0]), r"`directions` must have shape \(1,\) or \(1, 1\), got \(2,\)"),
-        (lambda: exponent(label_of=lambda x: 1), "`label_of` must give one integer a state, 1 of them, got int64"),
+        (lambda: exponent(label_of=lambda x: 1), "`label_of` must give one integer a state, 3 of them, got int64"),
     ],
 )
 def test_bad_input_is_one_clear_line(call: Any, message: str) -> None:
