@@ -26,6 +26,7 @@ from analysis.groups import Group, groups
 from attractor_jax.attractors import DIVERGED, UNRESOLVED, attractor_table, label_attractors, network_columns
 from attractor_jax.axes import table_axes
 from attractor_jax.config import BackendConfig
+from attractor_jax.minima import label_minima
 
 ACROSS, UP = "u", "v"
 PLANES = ("plane", "u_coordinate", "v_coordinate")
@@ -68,7 +69,7 @@ def draw(df: pd.DataFrame, *, level: float = 0.95, attractors: bool = True) -> F
     if df.empty:
         return style.blank("no cells in this table")
     _check(df)
-    df = label_attractors(df)
+    df = label_minima(df) if "train_loss" in df.columns else label_attractors(df)
     names = [name for name in network_columns(df) if df[name].nunique() > 1]
     rows = groups(df, names)
     planes = [name for name in PLANES if name in df.columns and df[name].nunique() > 1]

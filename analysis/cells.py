@@ -58,13 +58,16 @@ class Cell:
         import jax.numpy as jnp
 
         lanes = {name: np.array([value]) for name, value in self.axes.items()}
-        whole = {name: int(value) for name, value in self.axes.items() if get(self.system).axis(name).kind is int}
-        return jnp.asarray(get(self.system).initial_states(self._draw, whole, lanes)[0], self.dtype)
+        return jnp.asarray(get(self.system).initial_states(self._draw, self._kinds, lanes)[0], self.dtype)
 
     @property
     def _draw(self) -> dict[str, np.ndarray]:
-        system = get(self.system)
-        return system.draw(**{name: int(self.axes[name]) for name in system.draw_axes})
+        return get(self.system).draw(**{name: self._kinds[name] for name in get(self.system).draw_axes})
+
+    @property
+    def _kinds(self) -> dict[str, Any]:
+        """The axes, whole numbers as integers."""
+        return {name: get(self.system).axis(name).kind(value) for name, value in self.axes.items()}
 
     @property
     def name(self) -> str:

@@ -92,8 +92,11 @@ def label_attractors(
                 alone. 0 and -1 as above.
 
     Raises:
-        ValueError: a column is missing, `over` names what is no axis of the table, or a tolerance is not positive.
+        ValueError: a table of trainings, whose minima y does not tell apart (see `minima.label_minima`), a column is
+            missing, `over` names what is no axis of the table, or a tolerance is not positive.
     """
+    if "train_loss" in df.columns:
+        raise ValueError("`df` must be of no learning system: attractor_jax.minima.label_minima labels trainings")
     _check(df, {"curves": curves, "chaos": chaos})
     table = df.copy()
     network = _networks(df, over)

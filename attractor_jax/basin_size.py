@@ -45,27 +45,29 @@ def size_of_basin(
     *,
     radii: Float[np.ndarray, "radii"],
     starts: int,
-    steps: int,
+    align: int,
     seed: int = 0,
     radius: float = RADIUS,
 ) -> BasinStability:
     """Which share of trainings that begin at rest at a distance from a minimum comes back to it, for each distance.
 
-    The training rule is that of the row itself, with its learning rate and momentum; minibatches are drawn anew.
+    The training rule is that of the row itself, minibatches and noise included, and so is the number of steps.
 
     Args:
         row: of a training that ended in the minimum, with `theta`.
         radii: distances of the starts in parameters.
         starts: at each distance. The error of a share is at most half of 1 / sqrt(starts).
-        steps: of each training. Too few, and slow ones count as lost.
+        align: steps that the row's measurement took beside its `transient` and `steps`.
         radius: within which a training has come back.
     """
     rule, home = descent_from_row(row), np.asarray(row["theta"], float)
+    steps = int(row["transient"] + align + row["steps"])
 
     def came_back(theta: np.ndarray) -> np.ndarray:
         begun = at_rest(theta, momentum=rule.momentum.shape[0] > 0).astype(str(row["dtype"]))
         ended = end_states(rule, begun, steps=steps)
-        apart = np.linalg.norm(ended.states[:, : len(home)] - home, axis=1)
+        with np.errstate(over="ignore"):  # of trainings that are about to diverge
+            apart = np.linalg.norm(ended.states[:, : len(home)] - home, axis=1)
         return np.where(ended.diverged_at >= 0, -1, (apart <= radius).astype(int))
 
     return basin_stability(came_back, home, radii=radii, n=starts, seed=seed, home=1)
@@ -130,8 +132,3 @@ def _highest(problem: Problem, one: Array, others: Array, decay: Any) -> Array:
 
     share = jnp.linspace(0, 1, POINTS)[:, None]
     return jax.lax.map(lambda other: jnp.max(jax.vmap(loss)(one + share * (other - one))), others)
-
-
-def steps_of(measure: Mapping[str, Any]) -> int:
-    """The steps that a run's trainings had, to the state that its outcomes are about."""
-    return int(measure["transient"] + measure["align"] + measure["steps"])

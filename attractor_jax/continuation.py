@@ -57,7 +57,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
             closed forms are taken from them.
     """
     program = engine.first_program((engine.group.own_block(2), 2))
-    n = networks.n_values
+    n, clocked = networks.n_values, engine.plan.system.clocked
     found = [{name: values.copy() for name, values in cells.items()} for _ in range(2)]
     states: list[np.ndarray] | None = None
     for i in range(n):
@@ -68,7 +68,7 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
         def inputs(blocks: Any = blocks, states: Any = states) -> Iterator[Any]:
             for b, block in enumerate(blocks):
                 first = engine.first_states(block)
-                start = first if states is None else carried_on(states[b], first)
+                start = first if states is None else carried_on(states[b], first, clocked=clocked)
                 yield (*engine.problem(block)[1], engine.states(start))
 
         outputs = list(program.run(inputs(), engine.wait))
@@ -84,13 +84,17 @@ def follow(engine: Engine, networks: Networks, cells: Columns) -> Continuation:
     return Continuation(*found)
 
 
-def carried_on(states: Any, first: Any, *, kick: float = KICK, axis: int = -1) -> Any:
+def carried_on(states: Any, first: Any, *, clocked: bool, kick: float = KICK, axis: int = -1) -> Any:
     """Where the cells at the next value start, from where those at this one ended: both of one shape, with the
-    components of a state along `axis`, as arrays of NumPy or of JAX.
+    components of a state along `axis`, as arrays of NumPy or of JAX. A clock begins anew.
     """
     xp = states.__array_namespace__()
     alive = xp.all(xp.isfinite(states), axis=axis, keepdims=True)
-    return xp.where(alive, xp.where(alive, states, 0.0) + kick * first, first)
+    moved = xp.where(alive, xp.where(alive, states, 0.0) + kick * first, first)
+    if not clocked:
+        return moved
+    place = xp.arange(states.shape[axis]).reshape([-1 if i == axis % states.ndim else 1 for i in range(states.ndim)])
+    return xp.where(place == states.shape[axis] - 1, first, moved)
 
 
 def carry(system: System, draws: Any, parameters: Any, first: Any, *, steps: int, kick: float = KICK) -> Any:
@@ -113,7 +117,7 @@ def carry(system: System, draws: Any, parameters: Any, first: Any, *, steps: int
 
     def one_value(states: Any, here: Any) -> tuple[Any, Any]:
         values, start = here
-        states = carried_on(states, start, kick=kick, axis=1)
+        states = carried_on(states, start, clocked=system.clocked, kick=kick, axis=1)
         states = iterate((draws, values), states, steps=steps, lift=lanes_last(system))
         return states, states
 

@@ -7,8 +7,9 @@
     escape.parquet             system=xor_escape: which share leaves the poor minimum
     boundary.parquet           an image over two axes: basin entropy, box counting, uncertainty exponent
 
-What is written depends on the run; each file is printed. Cells are simulated again for r50 and for the uncertainty
-exponent. Exit code 0: written; 1: the run cannot be read, or has nothing of the kind; 2: the arguments are wrong.
+What is written depends on the run; each file is printed, and says in its metadata what was asked for. A further call
+writes them anew. Cells are simulated again for r50 and for the uncertainty exponent. Exit code 0: written; 1: the run
+cannot be read, or has nothing of the kind; 2: the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attractor_jax.parts import METADATA, TableError, encoding, put
+from attractor_jax.plan import Plan
 from attractor_jax.store import read_plan, temporary_of
 from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments
+from sweeps.boundary import axes_of_image, boundary_table
 from sweeps.telling import one_line
 
 if TYPE_CHECKING:
@@ -55,8 +59,9 @@ def _basins(argv: list[str] | None) -> int:
         raise ArgumentProblem(f"`--farthest` must be a distance above 0, got {arguments.farthest:g}")
     where = read_assignments("--where", arguments.where)
     written = 0
+    asked = {"where": dict(where), **{key: getattr(arguments, key) for key in ("starts", "farthest", "points")}}
     for name, table in tables(arguments.run, where, arguments):
-        print(write(arguments.run, name, table), flush=True)
+        print(write(arguments.run, name, table, asked), flush=True)
         written += 1
     if not written:
         why = "its trainings keep no parameters (beyond 256 of them), and are no image over two axes"
@@ -64,7 +69,7 @@ def _basins(argv: list[str] | None) -> int:
     return 0
 
 
-def tables(run: Path, where: Any, how: argparse.Namespace) -> Any:
+def tables(run: Path, where: Mapping[str, float], how: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables that a run can have, each with its name, as they are made."""
     from attractor_jax import backend
     from attractor_jax.axes import select
@@ -86,57 +91,62 @@ def tables(run: Path, where: Any, how: argparse.Namespace) -> Any:
         from attractor_jax.attractors import attractor_table
 
         yield "attractors", attractor_table(chosen)
-    elif df["theta"].notna().all():
-        yield from _of_learning(plan, df, chosen, how)
-    from sweeps.boundary import axes_of_image, boundary_table
+    elif plan.system.name == "xor_escape":
+        from attractor_jax.trainings import escape_table
 
+        yield "escape", escape_table(chosen)
+    elif axes_of_image(df) is None:
+        kept = df["theta"].notna()
+        if kept.any() and not kept.all():
+            print(
+                f"of {len(df):,} trainings {int((~kept).sum()):,} keep no parameters, and are left out", file=sys.stderr
+            )
+        if kept.any():
+            yield from _of_learning(plan, df[kept], chosen[kept.loc[chosen.index]], how)
     if axes_of_image(chosen) is not None:
         yield "boundary", boundary_table(plan, chosen, devices, points=how.points)
 
 
-def _of_learning(plan: Any, df: pd.DataFrame, chosen: pd.DataFrame, how: argparse.Namespace) -> Any:
-    from attractor_jax.basin_size import barriers, stability_table, steps_of
-    from attractor_jax.minima import label_minima, minima_table
-    from attractor_jax.trainings import escape_table, fraction_table, levers
+def _of_learning(
+    plan: Plan, df: pd.DataFrame, chosen: pd.DataFrame, how: argparse.Namespace
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    from attractor_jax.basin_size import barriers, stability_table
+    from attractor_jax.minima import LANDSCAPE, label_minima, minima_table
+    from attractor_jax.trainings import fraction_table, levers
 
-    if plan.system.name == "xor_escape":
-        yield "escape", escape_table(df)
-        return
-    if "u" in df.columns or "lr_hidden" in df.columns:
-        return  # an image: one training a pixel
     labelled = label_minima(df)
     yield "basin_fractions", fraction_table(labelled)
     here = labelled.loc[chosen.index]
     here.attrs = df.attrs
     minima = minima_table(here)
     if not len(minima):
+        print("no sizes of basins: no training arrived at a minimum that attracts", file=sys.stderr)
         return
-    rules = [axis for axis in levers(here) if axis not in ("init_scale", "width", "weight_decay")]
+    rules = [axis for axis in levers(here) if axis not in ("init_scale", *LANDSCAPE)]
     if (n := len(here[rules].drop_duplicates())) > 1:
         several = ", ".join(axis for axis in rules if here[axis].nunique() > 1)
         print(f"no sizes of basins: --where must leave one training rule ({several}), got {n}", file=sys.stderr)
-        yield "attractors", barriers(minima, here)
         return
-    orbits = minima.groupby([axis for axis in ("width", "weight_decay", "orbit") if axis in minima.columns])
+    orbits = minima.groupby([axis for axis in (*LANDSCAPE, "orbit") if axis in minima.columns])
     reached = orbits["count"].sum().sort_values(ascending=False, kind="stable")
     if len(reached) > MOST_ORBITS:
         print(f"sizes of the {MOST_ORBITS} orbits reached most often, of {len(reached)}", file=sys.stderr)
-        enough = reached.iloc[MOST_ORBITS - 1]
-        minima = minima[orbits["count"].transform("sum") >= enough]
+        minima = minima[orbits["count"].transform("sum") >= reached.iloc[MOST_ORBITS - 1]]
     radii = np.geomspace(how.farthest / 100, how.farthest, 13)
-    steps = steps_of(vars(plan.config.measure))
-    stability, sized = stability_table(minima, here, radii=radii, starts=how.starts, steps=steps)
-    yield "attractors", barriers(sized, here)
-    yield "basin_stability", stability
+    stability, sized = stability_table(minima, here, radii=radii, starts=how.starts, align=plan.config.measure.align)
+    # Sizes are those of a rule: each row says of which.
+    rule = {axis: here[axis].iloc[0] for axis in rules}
+    yield "attractors", barriers(sized, here).assign(**rule)
+    yield "basin_stability", stability.assign(**rule)
 
 
-def write(run: Path, name: str, table: pd.DataFrame) -> Path:
-    """RUN/<name>.parquet, whole or not at all, with the plan it is of."""
+def write(run: Path, name: str, table: pd.DataFrame, asked: Mapping[str, Any]) -> Path:
+    """RUN/<name>.parquet, whole or not at all, with the plan it is of and what was asked for."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
-    told = {"plan": run.name, "table": name}
+    told = {"plan": run.resolve().name, "table": name, **asked}
     arrow = arrow.replace_schema_metadata({METADATA.decode(): json.dumps(told)})
 
     def put_down(temporary: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from runs import TINY, plan_of, sweep
 
 import attractor_jax as aj
+from analysis.cells import cell_of_table
 from attractor_jax.basin_size import descent_from_row, size_of_basin
 from attractor_jax.minima import label_minima, minima_table
 from sweeps import basins
@@ -43,6 +46,9 @@ def test_the_tables_of_a_learning_run(xor: Path, capsys: pytest.CaptureFixture[s
     minima = minima_table(label_minima(df)[df["momentum"] == 0.9])
     written = pd.read_parquet(xor / names[1])
     assert written["attractor"].tolist() == minima["attractor"].tolist()
+    assert written["momentum"].eq(0.9).all() and written["lr"].eq(0.3).all(), "sizes are those of a training rule"
+    told = json.loads(pq.read_schema(xor / names[1]).metadata[b"attractor_jax"])
+    assert told["plan"] == xor.name and told["where"] == {"momentum": 0.9} and told["starts"] == 24
     # Deep, poor and collapsed: the deeper, the larger, and none without a wall.
     size = written.groupby(written["depth"].round(3))["r50"].mean()
     assert size.index.tolist() == [0.062, 0.570, 1.0] and size.is_monotonic_decreasing and size.iloc[-1] < 0.5
@@ -53,25 +59,38 @@ def test_the_tables_of_a_learning_run(xor: Path, capsys: pytest.CaptureFixture[s
     assert (first[written["orbit"][written["depth"] < 0.6].unique()] == 1).all(), "pushed by 0.2"
 
 
-def test_without_one_training_rule_there_are_minima_and_no_sizes(xor: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_one_training_rule_there_are_no_sizes(xor: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert basins.main([str(xor)]) == 0
     told = capsys.readouterr()
-    assert [Path(line).stem for line in told.out.split()] == ["basin_fractions", "attractors"]
+    assert [Path(line).stem for line in told.out.split()] == ["basin_fractions"]
     assert told.err == "no sizes of basins: --where must leave one training rule (momentum), got 2\n"
-    assert "r50" not in pd.read_parquet(xor / "attractors.parquet")
 
 
 def test_a_training_comes_back_by_its_own_rule(xor: Path) -> None:
     """From next to its minimum always; from nowhere once the learning rate is beyond the edge."""
     df = aj.read_run(xor)
     row = df[df["momentum"] == 0.9].iloc[30]
-    near = size_of_basin(row, radii=np.array([0.01, 0.02]), starts=8, steps=1500)
+    near = size_of_basin(row, radii=np.array([0.01, 0.02]), starts=8, align=500)
     assert near.stability.tolist() == [1.0, 1.0] and near.r50 == np.inf
     beyond = row.copy()
     beyond["lr"] = 3.0
-    assert size_of_basin(beyond, radii=np.array([0.01, 0.02]), starts=8, steps=1500).stability.tolist() == [0.0, 0.0]
+    assert size_of_basin(beyond, radii=np.array([0.01, 0.02]), starts=8, align=500).stability.tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="`row` must be of a learning system, got henon"):
         descent_from_row({"system": "henon"})
+
+
+def test_a_cell_of_a_training_is_that_training(xor: Path) -> None:
+    """Figures that iterate a cell begin where the sweep did, with its momentum."""
+    df = aj.read_run(xor)
+    cell = cell_of_table(df, 30 + len(df) // 2)
+    assert cell.axes["momentum"] == 0.9 and len(cell.state) == 19
+    end = aj.orbit(cell.map, cell.state, steps=3501)[-1]
+    np.testing.assert_allclose(end[:9], df["theta"].iloc[30 + len(df) // 2], atol=1e-9)
+
+
+def test_trainings_are_labelled_by_their_parameters_alone(xor: Path) -> None:
+    with pytest.raises(ValueError, match="`df` must be of no learning system"):
+        aj.label_attractors(aj.read_run(xor))
 
 
 def test_an_image_has_a_boundary_and_attractors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

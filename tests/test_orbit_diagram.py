@@ -156,8 +156,13 @@ def test_a_diverged_orbit_counts_nothing_and_the_next_begins_anew(logistic: Orbi
 @pytest.mark.parametrize("xp", [np, jax.numpy])
 def test_carried_on(xp: Any) -> None:
     states, first = xp.array([[1.0, 2.0], [np.nan, 0.0]]), xp.array([[0.5, 0.0], [0.5, 0.25]])
-    np.testing.assert_array_equal(carried_on(states, first), [[1.0 + KICK * 0.5, 2.0], [0.5, 0.25]])
-    np.testing.assert_array_equal(carried_on(states.T, first.T, axis=0), carried_on(states, first).T)
+    moved = carried_on(states, first, clocked=False)
+    np.testing.assert_array_equal(moved, [[1.0 + KICK * 0.5, 2.0], [0.5, 0.25]])
+    np.testing.assert_array_equal(carried_on(states.T, first.T, clocked=False, axis=0), moved.T)
+    # A clock is no coordinate: it begins anew, and with it what is drawn from it.
+    anew = carried_on(states, first, clocked=True)
+    np.testing.assert_array_equal(anew, [[1.0 + KICK * 0.5, 0.0], [0.5, 0.25]])
+    np.testing.assert_array_equal(carried_on(states.T, first.T, clocked=True, axis=0), anew.T)
 
 
 def test_it_is_a_pytree(logistic: OrbitDensity) -> None:

@@ -480,6 +480,11 @@ SMALL = {
         "grid.lr={start: 1, stop: 4, num: 3}",
         "grid.lr_hidden={start: 1, stop: 4, num: 4}",
     ),
+    "trainability_large": (
+        "grid.width=2",
+        "grid.lr={start: 1, stop: 4, num: 3}",
+        "grid.lr_hidden={start: 1, stop: 4, num: 4}",
+    ),
     "transitions": ("grid.N=2", "grid.D=3", "grid.seed.num=2", "grid.s.num=4"),
     "xor_basins": (
         "grid.width=[2]",
