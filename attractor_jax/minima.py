@@ -48,7 +48,8 @@ def label_minima(
 
     Ends within `radius` of one another are one minimum, and so are chains of such: a valley of minima is one. They are
     numbered from the deepest up, ties in the order of their parameters, for each width and weight_decay by
-    themselves: whichever rows a table has, in whichever order, the same minima stand in the same order.
+    themselves: the order does not depend on that of the rows. A table with fewer rows may have fewer minima, and other
+    numbers for the same ones, unless it is given a `catalogue`.
 
     Args:
         df: of `read_run`, with the column `theta`. Left unchanged.
