@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 
 from analysis import captions, command, style
-from analysis.outcomes import check_learning, classified, counted, levers
+from analysis.outcomes import check_learning, classified, counted, varied_levers
 from attractor_jax.trainings import escape_table
 
 SHOWN = ("lr", "momentum", "batch_size")
@@ -45,7 +45,7 @@ def draw(df: pd.DataFrame) -> Figure:
     systems = [str(name) for name in df["system"].unique()] if "system" in df.columns else []
     if systems != ["xor_escape"]:
         raise ValueError(f"`run` must be of system xor_escape, got {', '.join(systems) or 'no column system'}")
-    for axis in levers(df, *SHOWN):
+    for axis in varied_levers(df, *SHOWN):
         raise ValueError(f"`where` must leave one value of {axis}, got {df[axis].nunique()}")
     sizes = np.sort(df["batch_size"].unique())
     if len(sizes) > MOST_PANELS:

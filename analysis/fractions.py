@@ -23,10 +23,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import captions, command, style
-from analysis.outcomes import OUTCOMES, STARTS, at_rest, check_learning, classified, counted, levers
-from attractor_jax.axes import table_axes
+from analysis.outcomes import OUTCOMES, at_rest, check_learning, classified, counted, varied_levers
 from attractor_jax.basins import wilson
 from attractor_jax.minima import label_minima
+from attractor_jax.trainings import levers
 
 MOST_ROWS, MOST_COLUMNS = 8, 4
 MOST_BARS = 12  # values of the lever up to which each has a bar
@@ -55,7 +55,7 @@ class Stack:
 
 def default_x(df: pd.DataFrame) -> str:
     """The lever with most values, the first of them in the table's order; lr where none varies."""
-    return max(levers(df), key=lambda axis: df[axis].nunique(), default="lr")
+    return max(varied_levers(df), key=lambda axis: df[axis].nunique(), default="lr")
 
 
 @style.styled
@@ -75,7 +75,7 @@ def draw(df: pd.DataFrame, x: str | None = None, *, level: float = 0.95) -> Figu
         return style.blank("no cells in this table")
     check_learning(df)
     x = default_x(df) if x is None else x
-    known = [axis for axis in table_axes(df) if axis not in STARTS]
+    known = levers(df)
     if x not in known:
         raise ValueError(f"`x` must be a lever ({', '.join(known)}), got {x!r}")
     across, rows, columns = _arranged(df, x)
@@ -111,9 +111,9 @@ def draw(df: pd.DataFrame, x: str | None = None, *, level: float = 0.95) -> Figu
 
 def _arranged(df: pd.DataFrame, x: str) -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]:
     """The levers other than `x`, and the values of theirs that make rows and columns."""
-    others = sorted(levers(df, x), key=lambda axis: -df[axis].nunique())
+    others = sorted(varied_levers(df, x), key=lambda axis: -df[axis].nunique())
     across = next((axis for axis in ("lr", *others) if axis in others and df[axis].nunique() <= MOST_COLUMNS), None)
-    upwards = [axis for axis in levers(df, x) if axis != across]
+    upwards = [axis for axis in varied_levers(df, x) if axis != across]
     values = {axis: np.sort(df[axis].unique()).tolist() for axis in others}
     rows = [dict(zip(upwards, each, strict=True)) for each in itertools.product(*(values[axis] for axis in upwards))]
     columns = [{across: value} for value in values[across]] if across is not None else [{}]

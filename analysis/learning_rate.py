@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 
 from analysis import captions, command, style
 from analysis.groups import Group, groups
-from analysis.outcomes import check_learning, counted, diverged, levers
+from analysis.outcomes import check_learning, counted, diverged, varied_levers
 from attractor_jax.basins import wilson
 
 MOST_ROWS, MOST_COLUMNS = 5, 4
@@ -107,7 +107,7 @@ def draw(df: pd.DataFrame) -> Figure:
     if df.empty:
         return style.blank("no cells in this table")
     check_learning(df)
-    axes = levers(df, "lr")
+    axes = varied_levers(df, "lr")
     if len(axes) > 2:
         told = ", ".join(f"{axis} ({df[axis].nunique()})" for axis in axes)
         raise ValueError(f"`where` must leave at most 2 levers beside lr, got values of {told}")
@@ -293,7 +293,7 @@ def _counts(df: pd.DataFrame) -> int:
 
 
 def _each(df: pd.DataFrame) -> str:
-    sizes = df.groupby([*levers(df, "lr"), "lr"]).size()
+    sizes = df.groupby([*varied_levers(df, "lr"), "lr"]).size()
     low, high = int(sizes.min()), int(sizes.max())
     return f"{counted(high)} at each learning rate" if low == high else f"{low:,} to {counted(high)} at each one"
 
@@ -455,7 +455,7 @@ def _known_note(df: pd.DataFrame, known: DoubleWell | None) -> str:
 
 
 def _settings(table: pd.DataFrame) -> list[Group]:
-    return groups(table, levers(table, "lr")) if len(table) else []
+    return groups(table, varied_levers(table, "lr")) if len(table) else []
 
 
 def main(argv: list[str] | None = None) -> int:

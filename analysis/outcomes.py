@@ -7,10 +7,7 @@ import pandas as pd
 
 from attractor_jax.axes import table_axes
 from attractor_jax.minima import RADIUS, arrived
-from attractor_jax.trainings import SOLVED
-
-# Axes that say where a training starts; all others say how it is done, and are levers.
-STARTS = ("seed", "replicate", "u", "v", "plane", "u_coordinate", "v_coordinate")
+from attractor_jax.trainings import SOLVED, levers
 
 MOVING = ("periodic", "quasiperiodic", "chaotic", "hyperchaotic")
 
@@ -28,9 +25,9 @@ def check_learning(df: pd.DataFrame) -> None:
         raise ValueError(f"`run` must be of a learning system, with an axis lr, got one with {', '.join(axes)}")
 
 
-def levers(df: pd.DataFrame, *without: str) -> list[str]:
+def varied_levers(df: pd.DataFrame, *without: str) -> list[str]:
     """The levers that vary, but those named."""
-    return [axis for axis in table_axes(df) if axis not in (*STARTS, *without) and df[axis].nunique() > 1]
+    return [axis for axis in levers(df) if axis not in without and df[axis].nunique() > 1]
 
 
 def diverged(df: pd.DataFrame) -> np.ndarray:

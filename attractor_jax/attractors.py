@@ -18,12 +18,9 @@ from attractor_jax.config import ConfigError
 from attractor_jax.dimension import STANDARD_ERRORS, ZERO_FLOOR, zero_tolerance
 from attractor_jax.gaps import parted_by_gaps
 from attractor_jax.phase import LEVEL, wilson_interval
-from attractor_jax.systems import get
+from attractor_jax.systems import STARTS, get
 
 UNRESOLVED, DIVERGED = 0, -1
-
-# Axes that say where an orbit starts, and make no other network.
-STARTS = ("replicate", "plane", "u_coordinate", "v_coordinate", "v", "u")
 
 # Measured on 384 networks (16 seeds, s from 0.2 to 8) from 32 starts each, at 10,000 steps, as shares of the range of
 # y: mean and spread of a closed curve scatter by less than 3e-4 between neighbouring cells, those of two curves differ

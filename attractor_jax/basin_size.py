@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from attractor_jax.basins import BasinStability, basin_stability, end_states
 from attractor_jax.minima import LANDSCAPE, RADIUS, problem_of
 from attractor_jax.systems import get
-from attractor_jax.systems.learning import Learning, at_rest
+from attractor_jax.systems.learning import Learning, begun_at
 from attractor_jax.systems.problems import Problem
 
 # Points of a line between two minima at which the loss is looked at.
@@ -64,7 +64,7 @@ def size_of_basin(
     steps = int(row["transient"] + align + row["steps"])
 
     def came_back(theta: np.ndarray) -> np.ndarray:
-        begun = at_rest(theta, momentum=rule.momentum.shape[0] > 0).astype(str(row["dtype"]))
+        begun = begun_at(theta, momentum=rule.momentum.shape[0] > 0).astype(str(row["dtype"]))
         ended = end_states(rule, begun, steps=steps)
         with np.errstate(over="ignore"):  # of trainings that are about to diverge
             apart = np.linalg.norm(ended.states[:, : len(home)] - home, axis=1)

@@ -9,14 +9,18 @@ import pandas as pd
 
 from attractor_jax.axes import table_axes
 from attractor_jax.basins import wilson
+from attractor_jax.minima import LANDSCAPE
+from attractor_jax.systems import STARTS
 
 # Examples told right, and a loss this far below that of saying nothing: the training found what there is to find.
 SOLVED = 0.1
 
 
 def levers(df: pd.DataFrame) -> list[str]:
-    """The axes that say how a training is done: all but the seed, those that take one value included."""
-    return [axis for axis in table_axes(df) if axis != "seed"]
+    """The axes that say how a training is done: all but the seed and where it starts, those that take one value
+    included.
+    """
+    return [axis for axis in table_axes(df) if axis not in ("seed", *STARTS)]
 
 
 def fraction_table(labelled: pd.DataFrame) -> pd.DataFrame:
@@ -31,7 +35,7 @@ def fraction_table(labelled: pd.DataFrame) -> pd.DataFrame:
         trainings of the setting, `fraction`, and `low` and `high`, Wilson's 95 % interval.
     """
     axes = levers(labelled)
-    landscape = [axis for axis in ("width", "weight_decay") if axis in axes]
+    landscape = [axis for axis in LANDSCAPE if axis in axes]
     key = [labelled[name] for name in landscape] or [pd.Series(0, index=labelled.index)]
     rows: list[dict[str, Any]] = []
     for _, here in labelled.groupby(key, sort=True, dropna=False):

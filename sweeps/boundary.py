@@ -84,16 +84,18 @@ def labels_of(df: pd.DataFrame) -> np.ndarray:
     is a matter of steps; with a plane of starts 1 and 2 for the two branches of minima; of other systems the attractor.
     """
     from attractor_jax.attractors import label_attractors
-    from attractor_jax.minima import attracted
+    from attractor_jax.minima import attracted, label_minima, problem_of
+    from attractor_jax.systems.problems import Factorisation
     from attractor_jax.trainings import trained
 
     if "lr_hidden" in df.columns:
         return np.where(trained(df, first_loss(df)) == 1, 1, -1)
-    if "theta" in df.columns:
+    if "train_loss" in df.columns and isinstance(problem_of(df), Factorisation):
         first = np.array([theta[0] for theta in df["theta"]])
         minimum = np.where(first > 0, 1, 2)
         return np.where(df["status"].isin(["diverged"]), -1, np.where(attracted(df), minimum, 0))
-    return label_attractors(df)["attractor"].to_numpy(int)
+    label = label_minima if "train_loss" in df.columns else label_attractors
+    return label(df)["attractor"].to_numpy(int)
 
 
 def first_loss(df: pd.DataFrame) -> np.ndarray:

@@ -54,6 +54,10 @@ REPLICATE = Axis(
 )
 
 
+# Axes that say where an orbit starts, and make no other map.
+STARTS = ("replicate", "plane", "u_coordinate", "v_coordinate", "v", "u")
+
+
 class System:
     """The protocol of a system. Subclasses fill in what is declared here; the defaults are those of a map without
     random draws.

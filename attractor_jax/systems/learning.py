@@ -43,8 +43,8 @@ def _batch(examples: int) -> Axis:
     return Axis("batch_size", int, 1, examples, examples, meaning, static=True)
 
 
-def at_rest(theta: np.ndarray, *, momentum: bool) -> np.ndarray:
-    """States (..., D + 1) of trainings that begin at some parameters (..., P), with the clock at zero."""
+def begun_at(theta: np.ndarray, *, momentum: bool) -> np.ndarray:
+    """States (..., D + 1) of trainings that begin at rest at some parameters (..., P), with the clock at zero."""
     further = theta.shape[-1] * momentum + 1
     return np.concatenate([theta, np.zeros((*theta.shape[:-1], further))], axis=-1)
 
@@ -104,7 +104,7 @@ class Learning(System):
 
     def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         starts = np.asarray(lanes["init_scale"])[:, None] * draw["start"]
-        return at_rest(starts, momentum=len(draw["momentum"]) > 0)
+        return begun_at(starts, momentum=len(draw["momentum"]) > 0)
 
     def build(self, draw: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
         from attractor_jax.descent import Descent
@@ -166,7 +166,7 @@ class FactorisationPlane(OnPlane, base=FactorisationDescent):
         return Factorisation().parameters
 
     def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
-        return at_rest(super().initial_states(draw, axes, lanes), momentum=len(draw["momentum"]) > 0)
+        return begun_at(super().initial_states(draw, axes, lanes), momentum=len(draw["momentum"]) > 0)
 
 
 class _OfNetwork(Learning):

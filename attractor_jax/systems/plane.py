@@ -18,8 +18,8 @@ from attractor_jax.systems.feedback import Gaussian, Uniform
 
 SUFFIX = "_plane"
 
-# Axes that say where an orbit starts.
-STARTS = ("replicate", "init_scale")
+# Axes of a base in whose place a plane stands.
+REPLACED = ("replicate", "init_scale")
 
 PLANE_AXES = (
     Axis("plane", int, 0, 2**31 - 1, 0, "which plane: 0 two coordinates, q > 0 two random directions drawn from q"),
@@ -43,7 +43,7 @@ class OnPlane(System):
     def __init_subclass__(cls, *, base: type[System]) -> None:
         cls.base = base()
         cls.name = base.name + SUFFIX
-        cls.axes = (*(axis for axis in base.axes if axis.name not in STARTS), *PLANE_AXES)
+        cls.axes = (*(axis for axis in base.axes if axis.name not in REPLACED), *PLANE_AXES)
         cls.draw_axes, cls.parameters = base.draw_axes, base.parameters
         cls.columns, cls.outcomes = base.columns, base.outcomes
         cls.rotates, cls.wide, cls.odd = base.rotates, base.wide, base.odd
