@@ -19,7 +19,7 @@ from sweeps.run import checked
 EXPERIMENTS = (
     "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, escape, factorisation_basins, "
     "flatness_digits, flatness_generalisation, hunt, learning_rate_to_chaos, multistability, neurons_and_delays, "
-    "order_to_chaos, second_opinions, smoke, trainability, transitions or xor_basins"
+    "order_to_chaos, second_opinions, smoke, trainability, trainability_large, transitions or xor_basins"
 )
 SYSTEMS = (
     "delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, henon, "
