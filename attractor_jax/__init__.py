@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attractor_jax.attractors import attractor_table, label_attractors
     from attractor_jax.backend import tune_cpu
-    from attractor_jax.basins import Plane, basin_fractions, basin_stability, end_states, nearest_attractor
+    from attractor_jax.basins import basin_fractions, basin_stability, end_states, nearest_attractor
     from attractor_jax.boundaries import basin_entropy, boundary_dimension, box_dimension, uncertainty_exponent
     from attractor_jax.branches import OrbitDensity
     from attractor_jax.density import orbit_density
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from attractor_jax.recurrence import find_period
     from attractor_jax.regimes import classify
     from attractor_jax.stability import origin_radius, s_critical
+    from attractor_jax.starts import Plane
 
 _HOME = {
     "attractor_table": "attractors",
     "label_attractors": "attractors",
-    "Plane": "basins",
+    "Plane": "starts",
     "basin_fractions": "basins",
     "basin_stability": "basins",
     "end_states": "basins",

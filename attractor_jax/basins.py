@@ -1,4 +1,4 @@
-"""Which attractor does an initial state end in? Initial states, where they end, and what share of them ends where.
+"""Which attractor does an initial state end in? Where orbits end, and what share of them ends where.
 
 Labels are integers everywhere: >= 1 an attractor, 0 unresolved, -1 diverged.
 """
@@ -18,107 +18,12 @@ from jaxtyping import Array, Float, Int, Integer
 from attractor_jax.iterate import STRETCH
 from attractor_jax.maps import Map, as_pytree, stretch
 from attractor_jax.phase import wilson_interval
+from attractor_jax.starts import Numbers, as_vector, check_number, unit_vectors
 
 LabelOf = Callable[[Float[np.ndarray, "n D"]], Any]
-Numbers = Sequence[Any]  # nested lists will do where arrays are asked for
 
-# Sine of the angle between two directions below which they do not span a plane.
-PARALLEL = 1e-9
 # Half the width of an interval in standard errors: 95 %.
 Z = 1.96
-
-
-@dataclass(frozen=True)
-class Plane:
-    """A grid of initial states on any plane through state space: origin + u first + v second.
-
-    Neither direction is normalised, nor need they be orthogonal: u counts in units of `first`, v in units of `second`.
-
-    Attributes:
-        origin: (D,), the state at u = v = 0.
-        first: (D,), direction along the columns.
-        second: (D,), direction along the rows.
-        u: (columns,), coordinates along `first`.
-        v: (rows,), coordinates along `second`.
-
-    Raises:
-        ValueError: parallel directions or a zero one, an empty grid, shapes that do not fit, numbers that are not
-            finite.
-    """
-
-    origin: Float[np.ndarray, "D"]
-    first: Float[np.ndarray, "D"]
-    second: Float[np.ndarray, "D"]
-    u: Float[np.ndarray, "columns"]
-    v: Float[np.ndarray, "rows"]
-
-    def __post_init__(self) -> None:
-        for name in ("origin", "first", "second", "u", "v"):
-            object.__setattr__(self, name, _vector(name, getattr(self, name)))
-        for name in ("first", "second"):
-            if getattr(self, name).shape != self.origin.shape:
-                given = f"shape {getattr(self, name).shape}"
-                raise ValueError(f"`{name}` must have the shape of `origin`, {self.origin.shape}, got {given}")
-        lengths = np.linalg.norm(self.first), np.linalg.norm(self.second)
-        if min(lengths) == 0:
-            raise ValueError("`first` and `second` must be directions, got a vector of length 0")
-        one, other = self.first / lengths[0], self.second / lengths[1]
-        if np.linalg.norm(other - (one @ other) * one) < PARALLEL:
-            raise ValueError("`first` and `second` must span a plane, got parallel directions")
-
-    def states(self) -> Float[np.ndarray, "rows columns D"]:
-        """All states of the grid: [i, j] is origin + u[j] first + v[i] second."""
-        return self.origin + self.u[None, :, None] * self.first + self.v[:, None, None] * self.second
-
-
-def in_ball(
-    centre: Float[Array | np.ndarray, "D"] | Numbers, radius: float, n: int, *, seed: int
-) -> Float[np.ndarray, "n D"]:
-    """`n` states drawn uniformly from the ball of a radius about `centre`. In many dimensions nearly all lie next to
-    its surface.
-
-    Raises:
-        ValueError: `n` below 1, a negative radius, a centre that is no vector.
-    """
-    centre = _sphere(centre, radius, n)
-    rng = np.random.default_rng(seed)
-    at = radius * rng.random((n, 1)) ** (1 / len(centre))
-    return centre + at * unit_vectors(rng, n, len(centre))
-
-
-def on_sphere(
-    centre: Float[Array | np.ndarray, "D"] | Numbers, radius: float, n: int, *, seed: int
-) -> Float[np.ndarray, "n D"]:
-    """`n` states drawn uniformly from the sphere of a radius about `centre`; with D = 1 from its two points.
-
-    Raises:
-        ValueError: `n` below 1, a negative radius, a centre that is no vector.
-    """
-    centre = _sphere(centre, radius, n)
-    return centre + radius * unit_vectors(np.random.default_rng(seed), n, len(centre))
-
-
-def in_box(
-    low: Float[Array | np.ndarray, "D"] | Numbers, high: Float[Array | np.ndarray, "D"] | Numbers, n: int, *, seed: int
-) -> Float[np.ndarray, "n D"]:
-    """`n` states drawn uniformly from the box between two corners.
-
-    Raises:
-        ValueError: `n` below 1, corners of different shapes, `low` not below `high` in every component.
-    """
-    low, high = _vector("low", low), _vector("high", high)
-    if low.shape != high.shape:
-        raise ValueError(f"`low` and `high` must have one shape, got {low.shape} and {high.shape}")
-    if not np.all(low < high):
-        raise ValueError(f"`low` must be below `high` in every component, got {low.tolist()} and {high.tolist()}")
-    _at_least_one(n)
-    return np.random.default_rng(seed).uniform(low, high, (n, len(low)))
-
-
-def unit_vectors(rng: np.random.Generator, n: int, D: int) -> Float[np.ndarray, "n D"]:
-    """Directions drawn uniformly from all of D dimensions."""
-    vectors = rng.standard_normal((n, D))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def wilson(count: Any, n: Any, *, z: float = Z) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
@@ -336,10 +241,10 @@ def basin_stability(
     References:
         Menck, Heitzig, Marwan, Kurths (2013), Nature Physics 9, 89.
     """
-    centre, radii = _vector("centre", centre), _vector("radii", radii)
+    centre, radii = as_vector("centre", centre), as_vector("radii", radii)
     if radii[0] <= 0 or np.any(np.diff(radii) <= 0):
         raise ValueError(f"`radii` must increase from above 0, got {radii.tolist()}")
-    _at_least_one(n)
+    check_number(n)
     if home is not None and home < 1:
         raise ValueError(f"`home` must be the label of an attractor, >= 1, got {home}")
     if home is None:
@@ -388,24 +293,3 @@ def as_labels(labels: Any) -> Integer[np.ndarray, "..."]:
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"`labels` must be integers, got {array.dtype}")
     return array if array.size else array.astype(np.int64)
-
-
-def _vector(name: str, value: Any) -> Float[np.ndarray, "values"]:
-    array = np.asarray(value, float)
-    if array.ndim != 1 or not array.size:
-        raise ValueError(f"`{name}` must be a vector with at least one value, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must be finite, got {array.tolist()}")
-    return array
-
-
-def _sphere(centre: Any, radius: float, n: int) -> Float[np.ndarray, "D"]:
-    _at_least_one(n)
-    if not 0 <= radius < np.inf:
-        raise ValueError(f"`radius` must be >= 0 and finite, got {radius}")
-    return _vector("centre", centre)
-
-
-def _at_least_one(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"`n` must be at least 1, got {n}")

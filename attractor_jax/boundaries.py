@@ -1,6 +1,6 @@
 """How is the boundary between basins made? Smooth or fractal, and how much does it blur what can be foretold.
 
-Images of labels are integers (rows, columns), as from a `basins.Plane`. Every label counts as one, 0 (unresolved) and
+Images of labels are integers (rows, columns), as from a `starts.Plane`. Every label counts as one, 0 (unresolved) and
 -1 (diverged) too: what is still on its way makes boundaries that are not there. Where an image has none, or too little
 to measure, numbers are NaN and `reason` says why.
 """
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
-from attractor_jax.basins import LabelOf, Numbers, as_labels, labels_at, unit_vectors, wilson
+from attractor_jax.basins import LabelOf, as_labels, labels_at, wilson
+from attractor_jax.starts import Numbers, unit_vectors
 
 # A line through fewer points has no error worth the name.
 FEWEST = 3

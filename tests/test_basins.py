@@ -11,7 +11,8 @@ import pytest
 from truths import TANH_X
 
 import attractor_jax as aj
-from attractor_jax.basins import in_ball, in_box, on_sphere, wilson
+from attractor_jax.basins import wilson
+from attractor_jax.starts import in_ball, in_box, on_sphere
 
 
 def double_tanh(x: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from truths import CANTOR_EXPONENT, CARPET_DIMENSION, NEWTON_DIMENSION
 
 import attractor_jax as aj
-from attractor_jax.basins import in_box
+from attractor_jax.starts import in_box
 
 ROOTS = np.array([[1, 0], [-0.5, np.sqrt(0.75)], [-0.5, -np.sqrt(0.75)]])
 
