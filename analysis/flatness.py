@@ -44,6 +44,7 @@ NAMES = {
     "hessian_min": "least",
 }
 FEWEST = 4  # points that a rank correlation needs to say anything
+FEWEST_RESAMPLED = 10  # ... and a bootstrap of it
 MOST_LEVELS = 8
 MARKS = ("o", "s", "^", "D")
 ALONE = "#2a6f9e"  # where no lever has colours
@@ -156,13 +157,13 @@ def correlation(found: Ends, name: str, *, level: float, resamples: int, seed: i
     """Spearman's rank correlation of a trait with the test loss over the points, and its interval.
 
     Resampled are minima, where points are minima: more seeds would find the same ones again. Else seeds, with all their
-    trainings: settings share them. NaN where there are too few.
+    trainings: settings share them. NaN where there are too few, below ten of either.
     """
     points = found.points.dropna(subset=[name, "test_loss"])
     rho = _spearman(points, name)
     clusters = np.arange(len(points)) if found.minima or "seed" not in points.columns else points["seed"].to_numpy()
     groups = [np.flatnonzero(clusters == each) for each in np.unique(clusters)]
-    if np.isnan(rho) or len(groups) < FEWEST:
+    if np.isnan(rho) or len(groups) < FEWEST_RESAMPLED:
         return rho, np.nan, np.nan
     rng = np.random.default_rng(seed)
     drawn = [
@@ -193,6 +194,22 @@ def _within(found: Ends, name: str, levers: Sequence[str]) -> float:
     each = [_spearman(rows, name) for _, rows in found.points.groupby(list(levers), sort=True)]
     each = [rho for rho in each if np.isfinite(rho)]
     return float(np.median(each)) if each else np.nan
+
+
+def given_progress(found: Ends, name: str) -> float:
+    """The correlation that is left when that of both with train_loss is taken out: a training that got further is
+    flatter, or sharper, and tested better, without the one having to do with the other.
+    """
+    if found.minima:
+        return np.nan
+    points = found.points
+    both, one, other = (
+        _spearman(points, name),
+        _spearman(points.assign(test_loss=points["train_loss"]), name),
+        _spearman(points, "train_loss"),
+    )
+    left = np.sqrt((1 - one**2) * (1 - other**2))
+    return float((both - one * other) / left) if left > 0 else np.nan
 
 
 def _colours(df: pd.DataFrame, levers: Sequence[str]) -> dict[float, str]:
@@ -360,8 +377,12 @@ def _notes(
     lines = [
         counts,
         f"ρ: Spearman's correlation with the test loss over {among}; {100 * level:g} % intervals, bootstrapped over "
-        f"{'minima' if found.minima else 'seeds'}.",
+        f"{'minima' if found.minima else 'seeds'}, where there are ten.",
     ]
+    left = [(NAMES[name], given_progress(found, name)) for name, _ in told]
+    left = [f"{name} {rho:.2f}".replace("-", "\N{MINUS SIGN}") for name, rho in left if np.isfinite(rho)]
+    if left:
+        lines.append(f"ρ given the loss in training, which says how far each got: {', '.join(left)}.")
     within = [f"{NAMES[name]} {rho:.2f}".replace("-", "\N{MINUS SIGN}") for name, rho in told if np.isfinite(rho)]
     if within:
         lines.append(f"Median of ρ within settings of {', '.join(levers)}: {', '.join(within)}.")

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from test_figures import _linear, lightness  # what eyes see of a colour
 
 from analysis import edge, escape, fractions, learning_rate, outcomes, style
+from analysis.double_well import DoubleWell
 from attractor_jax.basins import wilson
 from attractor_jax.parts import TableError
 from attractor_jax.trainings import escape_table
@@ -201,14 +202,14 @@ def test_empty_tables_say_so(name: str) -> None:
 def test_closed_forms_of_the_double_well() -> None:
     lr = np.linspace(0.05, 4, 40)
     for momentum, decay in ((0.0, 0.0), (0.0, 0.3), (0.5, 0.0), (0.9, 0.6)):
-        known = learning_rate.DoubleWell(momentum, decay)
+        known = DoubleWell(momentum, decay)
         h = 2 * (1 - decay)
         for rate, value in zip(lr, known.fixed_point(lr), strict=True):
             jacobian = [[1 - rate * h, -rate * momentum], [h, momentum]]
             assert np.exp(value) == pytest.approx(np.abs(np.linalg.eigvals(jacobian)).max(), abs=1e-12)
         assert known.fixed_point(np.array([known.doubling]))[0] == pytest.approx(0, abs=1e-12)
     for decay in (0.0, 0.3, 0.6):
-        known = learning_rate.DoubleWell(0.0, decay)
+        known = DoubleWell(0.0, decay)
         assert known.second_doubling is not None
         np.testing.assert_allclose(known.two_cycle(np.array([known.doubling, known.second_doubling])), 0, atol=1e-12)
         df = well(weight_decay=decay, lr=np.linspace(0.2, 2.2, 21) / (1 - decay))
@@ -233,8 +234,8 @@ def test_closed_forms_of_the_double_well() -> None:
 
 
 def test_closed_forms_are_the_double_wells_alone() -> None:
-    known = learning_rate.DoubleWell.of
-    assert known(well(lr=RATES[:2])) == learning_rate.DoubleWell(0.0, 0.0)
+    known = DoubleWell.of
+    assert known(well(lr=RATES[:2])) == DoubleWell(0.0, 0.0)
     assert known(well(weight_decay=1.5, lr=RATES[:2])) is None
     assert known(well(noise=0.1, lr=RATES[:2])) is None
     assert known(xor()[0]) is None
