@@ -131,7 +131,7 @@ def ends(df: pd.DataFrame, minima: pd.DataFrame | None = None) -> Ends:
     diverged = df["status"].isin(["diverged"]) | df["test_loss"].isna()
     known = "theta" in df.columns and bool(df.loc[~diverged, "theta"].notna().all())
     traits = [name for name, *_ in TRAITS if name in df.columns]
-    keep = [*traits, "test_loss", *varied_axes(df)]
+    keep = [*traits, "test_loss", "train_loss", *varied_axes(df)]
     if not known:
         points = df.loc[~diverged, keep].assign(n=1)
         return Ends(points, points.iloc[:0], False, len(df), 0, int(diverged.sum()), 0)
