@@ -37,7 +37,7 @@ def opinions(map_: Any, state: Any, *, transient: int = 500, steps: int = 10_000
     measurement = begin(map_, state, k=1, blocks=20, align=100, **frame)
     measurement = advance(map_, measurement, blocks=20, block_steps=steps // 20, **frame)
     columns = [measure.finish(measurement.observations[measure.name], steps) for measure in MEASURES]
-    return columns[0] | columns[1], results(measurement, block_steps=steps // 20)
+    return columns[0] | columns[1], results(measurement, dimension=len(measurement.state), block_steps=steps // 20)
 
 
 def logistic(r: float, x: float = 0.3, dtype: str = "float64") -> tuple[LogisticMap, jax.Array]:
