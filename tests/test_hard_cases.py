@@ -167,8 +167,8 @@ def onwards(net: aj.DelayNetwork, states: jax.Array, *, steps: int, longest: int
     """States (D, lanes) some steps on, and the period of each."""
 
     def side_by_side(function):
-        def lifted(net, carry, **same):
-            return jax.vmap(partial(function, net, **same), in_axes=-1, out_axes=-1)(carry)
+        def lifted(net, *carry, **same):
+            return jax.vmap(partial(function, net, **same), in_axes=-1, out_axes=-1)(*carry)
 
         return lifted
 
