@@ -24,7 +24,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis import captions, command, style
-from analysis.flatness import table_of
 from analysis.groups import groups
 from attractor_jax.minima import LANDSCAPE
 from attractor_jax.trainings import levers
@@ -190,19 +189,14 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        stability, minima = (table_of(arguments.run, name) for name in ("basin_stability", "attractors"))
+        stability, minima = (command.written_table(arguments.run, name) for name in ("basin_stability", "attractors"))
         if stability is None or minima is None:
             name = "basin_stability" if stability is None else "attractors"
             raise command.RunProblem(f"{arguments.run} has no {name}.parquet: python -m sweeps.basins RUN makes it")
         axes = [axis for axis in LANDSCAPE if axis in df.columns]
         there = df[axes].drop_duplicates()
         stability, minima = (table.merge(there, on=axes) if axes else table for table in (stability, minima))
-        try:
-            return draw(df, stability, minima), []
-        except ValueError as problem:
-            if "`run`" in str(problem):
-                raise command.RunProblem(str(problem).replace("`run`", str(arguments.run))) from problem
-            raise command.ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
+        return draw(df, stability, minima), []
 
     return command.figure_command(parser, argv, "basin_stability", make)
 

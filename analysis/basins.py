@@ -25,7 +25,7 @@ from analysis.cells import Cell, cell_of_table
 from analysis.groups import Group, groups
 from attractor_jax.attractors import DIVERGED, UNRESOLVED, attractor_table, label_attractors, network_columns
 from attractor_jax.axes import table_axes
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 from attractor_jax.minima import label_minima
 
 ACROSS, UP = "u", "v"
@@ -264,17 +264,11 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        try:
-            _check(df)
-        except ValueError as problem:
-            raise command.RunProblem(str(problem).replace("`run`", str(arguments.run))) from problem
+        _check(df)
         from attractor_jax import backend
 
-        backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
-        try:
-            return draw(df), []
-        except ValueError as problem:
-            raise command.ArgumentProblem(str(problem).replace("`where`", "`--where`")) from problem
+        backend.start(EVERYTHING)
+        return draw(df), []
 
     return command.figure_command(parser, argv, "basins", make)
 

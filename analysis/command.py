@@ -59,7 +59,8 @@ def figure_command(
 
     Args:
         make: the figure of the selected cells and the words that tell its file from the default one. Raises
-            ArgumentProblem for arguments that the run cannot fill, RunProblem for a run that has nothing to show.
+            ArgumentProblem for arguments that the run cannot fill, RunProblem for a run that has nothing to show; a
+            ValueError is the one or, where it names the `run`, the other.
         table: of which `make` gets the selected rows, if not of the cells.
 
     Returns:
@@ -86,7 +87,8 @@ def figure_command(
         if df.empty:
             raise TableError(f"{arguments.run} has no finished cells yet")
         df = selected(df, where)
-        figure, words = make(df, arguments)
+        with _refusals(arguments.run):
+            figure, words = make(df, arguments)
         words += [f"{axis}{value:g}" for axis, value in where.items()]
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
         save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
@@ -126,22 +128,27 @@ def further_table(run: Path, table: str) -> pd.DataFrame | None:
 
 
 @contextmanager
-def refusals(run: Path) -> Iterator[None]:
-    """What a figure says against its run or its arguments, in the words of its command line.
+def _refusals(run: Path) -> Iterator[None]:
+    """What a figure says against its run or its arguments, in the words of its command line."""
+    from attractor_jax.parts import TableError
 
-    Raises:
-        RunProblem: for a ValueError about `run`.
-        ArgumentProblem: for any other.
-    """
     try:
         yield
+    except (ArgumentProblem, RunProblem, TableError):
+        raise
     except ValueError as problem:
-        if isinstance(problem, ArgumentProblem | RunProblem):
-            raise
         text = str(problem)
         if "`run`" in text:
             raise RunProblem(text.replace("`run`", str(run))) from problem
-        raise ArgumentProblem(text.replace("`where`", "`--where`").replace("`x`", "`--x`")) from problem
+        for name in ("where", "x", "y", "by"):
+            text = text.replace(f"`{name}`", f"`--{name}`")
+        raise ArgumentProblem(text) from problem
+
+
+def written_table(run: Path, name: str) -> pd.DataFrame | None:
+    """RUN/<name>.parquet, as `python -m sweeps.basins` writes it, if it is there."""
+    path = run / f"{name}.parquet"
+    return pd.read_parquet(path) if path.exists() else None
 
 
 def check_axis(df: pd.DataFrame, option: str, axis: str | None) -> None:

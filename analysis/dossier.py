@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import command, style, tones
 from analysis.cells import Cell, cell_of_table
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 
 # Steps thrown away, measured in so many blocks, and looked at one by one.
 TRANSIENT, STEPS, BLOCKS, SEEN = 10_000, 100_000, 200, 2**15
@@ -237,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
         cell = cell_of_table(df, arguments.cell)
         from attractor_jax import backend
 
-        devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+        devices = backend.start(EVERYTHING)
         return draw(cell, gathered(cell, devices=devices)), [f"cell{arguments.cell}"]
 
     return command.figure_command(parser, argv, "dossier", make)

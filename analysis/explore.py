@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 from attractor_jax.parts import TableError
 from sweeps.arguments import ArgumentProblem, OneLineParser, answered
 
@@ -119,7 +119,7 @@ def make_server(table: pd.DataFrame | None, run: str, port: int) -> tuple[Server
     """
     from attractor_jax import backend
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+    devices = backend.start(EVERYTHING)
     from bokeh.document import Document
     from bokeh.server.server import Server
     from bokeh.settings import settings

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -405,22 +404,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--by", metavar="AXIS", help="lever that colours tell (default: the one with most values)")
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        try:
-            words = [] if arguments.by is None else [arguments.by]
-            return draw(df, table_of(arguments.run, "attractors"), by=arguments.by), words
-        except ValueError as problem:
-            text = str(problem).replace("`by`", "`--by`")
-            if "`run`" in text:
-                raise command.RunProblem(text.replace("`run`", str(arguments.run))) from problem
-            raise command.ArgumentProblem(text) from problem
+        words = [] if arguments.by is None else [arguments.by]
+        return draw(df, command.written_table(arguments.run, "attractors"), by=arguments.by), words
 
     return command.figure_command(parser, argv, "flatness", make)
-
-
-def table_of(run: Path, name: str) -> pd.DataFrame | None:
-    """RUN/<name>.parquet, if it is there."""
-    path = run / f"{name}.parquet"
-    return pd.read_parquet(path) if path.exists() else None
 
 
 if __name__ == "__main__":

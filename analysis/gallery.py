@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from analysis import captions, command, style, tones
 from analysis.cells import Cell, cell_of_table, with_error
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 from attractor_jax.regimes import CHAOTIC_REGIMES
 
 BY = ("coverage", "edge", "dimension")
@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
             chosen(df, arguments.by, 1)
             from attractor_jax import backend
 
-            devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+            devices = backend.start(EVERYTHING)
             return draw(df, arguments.by, arguments.best, devices=devices), words
         except ValueError as problem:
             raise command.ArgumentProblem(str(problem).replace("`by`", "`--by`")) from problem

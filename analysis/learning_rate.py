@@ -405,8 +405,7 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
-        with command.refusals(arguments.run):
-            return draw(df), []
+        return draw(df), []
 
     return command.figure_command(parser, argv, "learning_rate", make)
 

@@ -194,13 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.x is not None and arguments.x == arguments.y:
             raise command.ArgumentProblem(f"`--y` must be another axis than `--x`, got {arguments.y!r} for both")
         words = [axis for axis in (arguments.x, arguments.y) if axis is not None]
-        try:
-            return draw(df, arguments.x, arguments.y), words
-        except ValueError as problem:
-            text = str(problem).replace("`x`", "`--x`").replace("`y`", "`--y`")
-            if "`run`" in text:
-                raise command.RunProblem(text.replace("`run`", str(arguments.run))) from problem
-            raise command.ArgumentProblem(text) from problem
+        return draw(df, arguments.x, arguments.y), words
 
     return command.figure_command(parser, argv, "multistability", make)
 

@@ -24,7 +24,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from analysis import captions, command, style
 from analysis.orbit_request import Asked, of_options, parser, read
-from attractor_jax.config import BackendConfig, ConfigError
+from attractor_jax.config import EVERYTHING, ConfigError
 from attractor_jax.defaults import ZERO_FLOOR
 from attractor_jax.regimes import REGIMES
 
@@ -325,7 +325,7 @@ def _drawn(asked: Asked) -> tuple[Figure, dict[str, Any]]:
     """The figure and its provenance."""
     from attractor_jax import backend
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+    devices = backend.start(EVERYTHING)
     from attractor_jax.density import orbit_density
     from attractor_jax.provenance import commit
 

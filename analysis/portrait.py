@@ -25,7 +25,7 @@ from analysis import command, style, tones
 from analysis.cells import Cell, cell_of_run, measured_cell
 from analysis.orbit_request import of_options
 from analysis.portrait_recipe import Recipe, as_metadata, parser, place, recipe_of
-from attractor_jax.config import BackendConfig, ConfigError
+from attractor_jax.config import EVERYTHING, ConfigError
 from sweeps.arguments import ArgumentProblem, answered
 
 if TYPE_CHECKING:  # a slip on the command line does not wait for jax
@@ -86,7 +86,7 @@ def _make(arguments: argparse.Namespace, recipe: Recipe, path: Path) -> None:
 
     from attractor_jax import backend
 
-    devices = backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+    devices = backend.start(EVERYTHING)
     if arguments.run is not None:
         cell = cell_of_run(arguments.run, arguments.cell)
         recipe = replace(recipe, system=cell.system, axes=dict(cell.axes), dtype=cell.dtype, finding=cell.finding)

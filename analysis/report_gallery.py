@@ -16,7 +16,7 @@ from analysis.html import Html, element, joined, paragraph
 from analysis.report_run import Run
 from analysis.tones import coloured, toned
 from attractor_jax.axes import table_axes
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 from sweeps.telling import counted
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def gallery(run: Run, count: int) -> Html:
         return paragraph("No network of this run moves on an attractor that could be drawn.")
     from attractor_jax import backend
 
-    backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+    backend.start(EVERYTHING)
     looked_at = {index: seen for index, row in promising.iterrows() if (seen := look(promising, row)) is not None}
     if not looked_at:
         return paragraph("None of these orbits has a plane to be drawn in.")

@@ -27,7 +27,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, MaxNLoca
 
 from analysis import captions, command, style
 from attractor_jax.axes import varied_axes
-from attractor_jax.config import BackendConfig
+from attractor_jax.config import EVERYTHING
 
 ACROSS, UP = "lr", "lr_hidden"
 LABELS = {ACROSS: "learning rate of the output layer, lr", UP: "learning rate of the hidden layer, lr_hidden"}
@@ -315,7 +315,7 @@ def main(argv: list[str] | None = None) -> int:
     def make(df: pd.DataFrame, arguments: argparse.Namespace) -> tuple[Figure, list[str]]:
         from attractor_jax import backend
 
-        backend.start(BackendConfig("float64", "auto", "all", "auto", "auto"))
+        backend.start(EVERYTHING)
         runs = [arguments.run, *arguments.zooms]
         tables = [df, *(_read(run, arguments.where) for run in arguments.zooms)]
         for run, table in zip(runs, tables, strict=True):

@@ -244,6 +244,10 @@ class BackendConfig(_Section):
             raise ConfigError(f"{prefix}memory", "must be above 0 (GiB)", self.memory)
 
 
+# What commands that look at single cells compute on: all that is there.
+EVERYTHING = BackendConfig("float64", "auto", "all", "auto", "auto")
+
+
 @dataclass(frozen=True)
 class PlanConfig(_Section):
     """How the work is cut."""

@@ -58,12 +58,6 @@ def describe(
     return columns
 
 
-def outputs(problem: Any, theta: Float[np.ndarray, "n P"]) -> Float[np.ndarray, "n examples outputs"]:
-    """What networks say to the training examples."""
-    inputs = problem.train()[0]
-    return np.asarray(jax.vmap(lambda each: problem.output(each, inputs))(jnp.asarray(theta)))
-
-
 @partial(jax.jit, static_argnames="problem")
 def _losses(problem: Problem, theta: Array, decay: Array) -> dict[str, Array]:
     """By column, each (n,)."""

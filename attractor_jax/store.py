@@ -19,7 +19,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,14 @@ class RunDirectory:
 def temporary_of(run: Path, path: Path) -> Path:
     """Where this process writes a file of a run before it is whole."""
     return run / "_tmp" / f"{path.name}.{socket.gethostname()}.{os.getpid()}"
+
+
+def put_beside(run: Path, table: str, write: Callable[[Path], object]) -> Path:
+    """RUN/<table>.parquet, which is written beside the tables' folders: whole or not at all."""
+    path = run / f"{table}.parquet"
+    (run / "_tmp").mkdir(exist_ok=True)
+    put(path, write, temporary=temporary_of(run, path))
+    return path
 
 
 def _is_alive(pid: int) -> bool:

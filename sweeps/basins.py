@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attractor_jax.parts import METADATA, TableError, encoding, put
+from attractor_jax.parts import METADATA, TableError, encoding
 from attractor_jax.plan import Plan
-from attractor_jax.store import read_plan, temporary_of
+from attractor_jax.store import put_beside, read_plan
 from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments
 from sweeps.boundary import axes_of_image, boundary_table
 from sweeps.telling import one_line
@@ -152,10 +152,7 @@ def write(run: Path, name: str, table: pd.DataFrame, asked: Mapping[str, Any]) -
     def put_down(temporary: Path) -> None:
         pq.write_table(arrow, temporary, **encoding(arrow.schema))
 
-    path = run / f"{name}.parquet"
-    (run / "_tmp").mkdir(exist_ok=True)
-    put(path, put_down, temporary=temporary_of(run, path))
-    return path
+    return put_beside(run, name, put_down)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attractor_jax.audit import examine
-from attractor_jax.parts import METADATA, TableError, encoding, put, read_part
+from attractor_jax.parts import METADATA, TableError, encoding, read_part
 from attractor_jax.plan import Plan
-from attractor_jax.store import CELLS, temporary_of
+from attractor_jax.store import CELLS, put_beside
 from sweeps.arguments import RunParser, answered
 
 # Rows in a row group at least: readers skip and split by row groups, and small ones cost more than they hold.
@@ -58,10 +58,7 @@ def compact(run: Path, plan: Plan, table: str) -> Path:
             told = {"plan": plan.hash, "table": table, "parts": abouts}
             writer.add_key_value_metadata({METADATA.decode(): json.dumps(told)})
 
-    path = run / f"{table}.parquet"
-    (run / "_tmp").mkdir(exist_ok=True)
-    put(path, write, temporary=temporary_of(run, path))
-    return path
+    return put_beside(run, table, write)
 
 
 if __name__ == "__main__":

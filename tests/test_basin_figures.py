@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from pictures import assert_whole, texts
 from runs import TINY, plan_of, sweep
 
 import attractor_jax as aj
@@ -45,23 +44,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six networks, six starts each."""
     axes = ("grid.D=6", "grid.seed={start: 0, num: 2}", "grid.replicate={start: 1, num: 6}", "grid.s=[0.3, 1, 3]")
     return sweep(plan_of(*axes, *SHORT), tmp_path_factory.mktemp("many"))
-
-
-def texts(figure: Figure) -> str:
-    return " | ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text) if text.get_visible())
-
-
-def assert_whole(figure: Figure) -> None:
-    """Nothing is clipped, no text too small, no legend on its panel."""
-    width, height = figure.get_size_inches()
-    drawn = figure.get_tightbbox()
-    assert 0 <= drawn.x0 and drawn.x1 <= width and 0 <= drawn.y0 and drawn.y1 <= height, drawn
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            assert text.get_fontsize() >= 5.9, text.get_text()
-    for ax in figure.axes:
-        if (legend := ax.get_legend()) is not None:
-            assert not legend.get_window_extent().overlaps(ax.get_window_extent().padded(-1))
 
 
 def test_every_cell_has_the_colour_of_its_attractor_and_partners_two_shades(pairs: Path) -> None:

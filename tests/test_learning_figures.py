@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from pictures import assert_whole, caption, texts
 from test_figures import _linear, lightness  # what eyes see of a colour
 
 from analysis import edge, escape, fractions, learning_rate, outcomes, style
@@ -134,40 +133,6 @@ def run_of(name: str) -> pd.DataFrame:
     return {"escape": escaping, "fractions": lambda: xor(width=[2, 3])[0]}.get(name, well)()
 
 
-def texts(figure: Figure) -> str:
-    return " | ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text) if text.get_visible())
-
-
-def caption(figure: Figure) -> str:
-    return " ".join(figure.get_supxlabel().split())
-
-
-def assert_whole(figure: Figure) -> None:
-    """Nothing is clipped, no text too small, no legend on its panel, no panel without room, ticks that are apart."""
-    width, height = figure.get_size_inches()
-    drawn = figure.get_tightbbox()
-    assert 0 <= drawn.x0 and drawn.x1 <= width and 0 <= drawn.y0 and drawn.y1 <= height, drawn
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            assert text.get_fontsize() >= 6.9, text.get_text()
-    for ax in figure.axes:
-        if (legend := ax.get_legend()) is not None:
-            assert not legend.get_window_extent().overlaps(ax.get_window_extent().padded(-1))
-        if not ax.axison:
-            continue
-        low, high = ax.get_xlim()
-        shown = [
-            tick.label1.get_window_extent()
-            for tick in ax.xaxis.get_major_ticks()
-            if tick.label1.get_text() and tick.label1.get_visible() and low <= tick.get_loc() <= high
-        ]
-        for one, other in zip(shown[:-1], shown[1:], strict=True):
-            assert one.x1 <= other.x0, ax.get_title(loc="left")
-    for words in figure.legends:
-        for ax in figure.axes:
-            assert not words.get_window_extent().overlaps(ax.get_window_extent().padded(-1))
-
-
 CASES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "as it is": lambda df: df,
     "a single cell": lambda df: df.iloc[[0]],
@@ -187,7 +152,7 @@ def test_every_figure_survives(name: str, case: str) -> None:
     df = CASES[case](whole)
     df.attrs = whole.attrs
     figure = FIGURES[name].draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     labels = {ax.get_xlabel() for ax in figure.axes}
     assert style.axis_label("init_scale" if name == "fractions" and df["init_scale"].nunique() > 1 else "lr") in labels
     if "all diverged" in case:
@@ -274,7 +239,7 @@ def test_along_the_learning_rate_are_the_numbers_of_the_table() -> None:
 def test_many_settings_are_small_panels() -> None:
     df = well(momentum=[0.0, 0.5], weight_decay=[0.0, 0.3, 0.6])
     figure = learning_rate.draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     assert len(figure.axes) == 12
     told = texts(figure)
     for words in ("momentum = 0", "momentum = 0.5", "weight_decay = 0.6", "strip: share that diverged"):
@@ -282,7 +247,7 @@ def test_many_settings_are_small_panels() -> None:
     panel = figure.axes[1]  # momentum (rows go by the lever with most values)
     assert panel.get_title(loc="left") in ("weight_decay = 0.3", "momentum = 0.5")
     one = learning_rate.draw(df[df["weight_decay"] == 0])
-    assert_whole(one)
+    assert_whole(one, smallest=6.9)
     assert [ax.get_title(loc="left") for ax in one.axes[:2]] == ["momentum = 0", "momentum = 0.5"]
 
 
@@ -290,7 +255,7 @@ def test_many_trainings_are_bands() -> None:
     df, _ = xor(seeds=60, init_scale=1.0, lr=[0.1, 0.2, 0.4])
     df["lambda_1"] = np.where(df["status"] == "ok", -np.random.default_rng(0).uniform(0.1, 0.2, len(df)), np.nan)
     figure = learning_rate.draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     assert "25–75 % of trainings" in texts(figure)
     assert max(len(line.get_xdata()) for line in figure.axes[0].lines) <= 3
 
@@ -336,7 +301,7 @@ def test_bars_are_the_shares_and_points_have_wilsons_intervals() -> None:
 def test_elsewhere_the_classes_are_minima_by_depth() -> None:
     df = well(weight_decay=[0.0, 0.3], lr=np.linspace(0.1, 2.2, 22))
     figure = fractions.draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     told = texts(figure)
     assert "deepest minimum" in told and "minimum 2" not in told and "interval of the share in the deepest" in told
     few = fractions.draw(df[df["lr"] < 0.5], "weight_decay")
@@ -347,7 +312,7 @@ def test_elsewhere_the_classes_are_minima_by_depth() -> None:
 def test_escapes_are_those_of_the_table() -> None:
     df = escaping()
     figure = escape.draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     result = escape_table(df)
     for ax, size in zip(figure.axes, (1, 2, 4), strict=False):
         assert ax.get_title(loc="left").startswith(f"batch size {size}")
@@ -376,7 +341,7 @@ def test_percentages_of_none_and_of_all_are_exact() -> None:
 def test_nothing_that_arrived_lies_beyond_the_edge() -> None:
     df = well(momentum=[0.0, 0.5], weight_decay=[0.0, 0.3])
     figure = edge.draw(df)
-    assert_whole(figure)
+    assert_whole(figure, smallest=6.9)
     rest = outcomes.at_rest(df)
     known = np.isfinite(df["sharpness"])
     for j, momentum in enumerate((0.0, 0.5)):

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
+from pictures import assert_whole, texts
 from runs import TINY, plan_of, sweep
 from scipy.stats import spearmanr
 
@@ -69,23 +69,6 @@ def curves(minima: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def texts(figure: Figure) -> str:
-    return " | ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text) if text.get_visible())
-
-
-def assert_whole(figure: Figure) -> None:
-    """Nothing is clipped, no text too small, no panel squeezed."""
-    width, height = figure.get_size_inches()
-    drawn = figure.get_tightbbox()
-    assert 0 <= drawn.x0 + 1e-6 and drawn.x1 <= width and 0 <= drawn.y0 + 1e-6 and drawn.y1 <= height, drawn
-    for text in figure.findobj(Text):
-        if text.get_text().strip() and text.get_visible():
-            assert text.get_fontsize() >= 5.9, text.get_text()
-    for ax in figure.axes:
-        if ax.collections and ax.get_label() != "<colorbar>":
-            assert ax.get_window_extent().height > 60
-
-
 def meshes(figure: Figure, panel: int) -> list[np.ndarray]:
     found = [each for each in figure.axes[panel].collections if isinstance(each, QuadMesh)]
     return [np.ma.filled(np.ma.asarray(mesh.get_array(), float), np.nan) for mesh in found]
@@ -95,7 +78,7 @@ def meshes(figure: Figure, panel: int) -> list[np.ndarray]:
 def test_every_training_has_its_number_on_one_of_two_scales(zooms: list[Path]) -> None:
     df = aj.read_run(zooms[0])
     figure = trainability.draw(df.sample(frac=1, random_state=0).pipe(_with_attrs, df))
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     fell, grew = meshes(figure, 0)
     before = first_loss(df)
     label = trained(df, before)
@@ -131,7 +114,7 @@ def test_zooms_stand_in_order_with_their_places_marked(zooms: list[Path]) -> Non
     )
     none = boundary.assign(value=np.nan)
     figure = trainability.draw([tables[i] for i in (2, 0, 1)], [none, boundary, None])
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     for panel, inner in ((0, tables[1]), (1, tables[2])):
         marks = [patch for patch in figure.axes[panel].patches if isinstance(patch, Rectangle)]
         for mark in marks:
@@ -160,7 +143,7 @@ def test_trainability_survives(case: str, zooms: list[Path]) -> None:
         "narrow": lambda: df.assign(lr=12 + 3e-10 * df["lr"], lr_hidden=3 + 1e-10 * df["lr_hidden"]),
     }
     figure = trainability.draw(_with_attrs(change[case](), df))
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     if case == "holes":
         assert "no cell" in texts(figure)
     if case == "narrow":
@@ -192,7 +175,7 @@ def test_points_are_minima_once_each_and_correlations_are_scipys(regression: Pat
     np.testing.assert_allclose(found.points["r50"].iloc[1:], 1 / np.arange(2, len(orbits) + 1))
     assert found.infinite == 1 and np.isnan(found.points["r50"].iloc[0])
     figure = flatness.draw(df, minima, resamples=50)
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     told = texts(figure)
     for name, *_ in flatness.TRAITS:
         rho, low, high = flatness.correlation(found, name, level=0.95, resamples=50)
@@ -219,7 +202,7 @@ def test_without_parameters_points_are_trainings_and_seeds_are_resampled(regress
     rho, low, high = flatness.correlation(found, "sharpness", level=0.95, resamples=200)
     assert rho == pytest.approx(spearmanr(two["sharpness"], two["test_loss"]).statistic) and low < rho < high
     figure = flatness.draw(two, by="lr", resamples=20)
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     told = texts(figure)
     assert "lr = 0.4" in told and "batch_size = 8" in told and "r50" not in told
     assert f"Points are {len(two)} trainings" in told and "bootstrapped over seeds" in told
@@ -246,7 +229,7 @@ def test_flatness_survives(case: str, regression: Path) -> None:
         "alike": lambda: df.assign(sharpness=1.0, hessian_min=0.0),
     }
     figure = flatness.draw(_with_attrs(change[case](), df), None if case == "no sizes" else minima, resamples=20)
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     told = texts(figure)
     assert ("5 diverged" in told) == (case == "some diverged")
     assert ("No sizes" in told) == (case == "no sizes")
@@ -257,7 +240,7 @@ def test_curves_bands_and_sizes_are_those_of_the_tables(regression: Path) -> Non
     df = aj.read_run(regression)
     stability, minima = (pd.read_parquet(regression / f"{name}.parquet") for name in ("basin_stability", "attractors"))
     figure = basin_stability.draw(df, stability, minima)
-    assert_whole(figure)
+    assert_whole(figure, room=60)
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 7]
     drawn = {tuple(np.round(np.asarray(line.get_ydata(), float), 9)) for line in lines}
     assert drawn == {tuple(rows["stability"].round(9)) for _, rows in stability.groupby("orbit")}
@@ -268,12 +251,12 @@ def test_curves_bands_and_sizes_are_those_of_the_tables(regression: Path) -> Non
     assert "1 beyond all distances" in told and f"{minima['count'].sum()} of the trainings ended in them" in told
     both = pd.concat([stability, stability.assign(width=4)]), pd.concat([minima, minima.assign(width=4)])
     wide = basin_stability.draw(df, *both)
-    assert_whole(wide)
+    assert_whole(wide, room=60)
     assert "a width = 3" in texts(wide) and "b width = 4" in texts(wide)
     two = stability[stability["orbit"] <= 2], minima[minima["orbit"] <= 2]
     small = basin_stability.draw(df, *two)
     assert "barrier" not in texts(small)
-    assert_whole(small)
+    assert_whole(small, room=60)
 
 
 def test_empty_and_lost_tables_say_so(regression: Path) -> None:
