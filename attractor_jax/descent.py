@@ -64,23 +64,23 @@ class Descent:
         """The gradient of the next step, with all that is drawn for it."""
         theta = state[: self.problem.parameters]
         inputs, targets = (jnp.asarray(each, theta.dtype) for each in self.problem.train())
-        whole = jax.grad(self.objective)
+        slope = jax.grad(self.objective)
         if not self.draws:
-            return whole(theta, inputs, targets)
+            return slope(theta, inputs, targets)
         high, low = self.key.astype(jnp.uint32)
         key = jax.random.fold_in(jax.random.key(high * 2**16 + low), state[-1].astype(jnp.uint32))
         for_batch, for_noise = jax.random.split(key)
-        size, gradient = self.batch.shape[0], whole
+        size = self.batch.shape[0]
         if size < self.problem.examples:
             chosen = some_of(for_batch, self.problem.examples, size)
-            found = gradient(theta, inputs[chosen], targets[chosen])
+            found = slope(theta, inputs[chosen], targets[chosen])
         else:
-            found = gradient(theta, inputs, targets)
+            found = slope(theta, inputs, targets)
         if self.noise.shape[0]:
             found = found + self.noise[0] * jax.random.normal(for_noise, theta.shape, theta.dtype)
         if self.noisy_steps is None:
             return found
-        return jnp.where(self.random(state), found, whole(theta, inputs, targets))
+        return jnp.where(self.random(state), found, slope(theta, inputs, targets))
 
     def __call__(self, state: Float[Array, "n"]) -> Float[Array, "n"]:
         P = self.problem.parameters

@@ -211,7 +211,9 @@ def _value(axis: Axis, key: str, value: Any) -> float:
     """One value, of the axis's kind and within its bounds."""
     converted = integer(key, value) if axis.kind is int else number(key, value)
     if not axis.low <= converted <= axis.high:
-        raise ConfigError(key, f"must be between {_plain(axis.low)} and {_plain(axis.high)}", value)
+        only = axis.low == axis.high
+        must = f"must be {_plain(axis.low)}" if only else f"must be between {_plain(axis.low)} and {_plain(axis.high)}"
+        raise ConfigError(key, must, value)
     return converted
 
 

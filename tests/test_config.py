@@ -80,7 +80,7 @@ REFUSED = {
     "system=digits grid.batch_size=301": "grid.batch_size must be between 1 and 300, got 301",
     "system=xor grid.weight_decay=-0.01": "grid.weight_decay must be between 0 and 1e+06, got -0.01",
     "system=xor grid.width=0": "grid.width must be between 1 and 4096, got 0",
-    "system=xor_escape grid.width=3": "grid.width must be between 2 and 2, got 3",
+    "system=xor_escape grid.width=3": "grid.width must be 2, got 3",
     "system=xor_escape grid.noisy_steps=-1": "grid.noisy_steps must be between 0 and 16777216, got -1",
     "system=xor grid.noise=-1": "grid.noise must be between 0 and 1e+06, got -1",
     "system=xor grid.init_scale=-1": "grid.init_scale must be between 0 and 1e+06, got -1",
