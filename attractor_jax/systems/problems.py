@@ -7,13 +7,12 @@ a map. Losses are means over the examples they are given, without the decay of w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float
 
-from attractor_jax.config import ConfigError
+from attractor_jax.images import digits
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -266,16 +265,10 @@ class Digits(_Perceptron):
         return jnp.mean(right, dtype=theta.dtype)
 
 
-@cache
 def _digits() -> Data:
-    """All 1,797 of them, mixed, pixels from 0 to 1, targets one-hot."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ConfigError("system.name", "needs scikit-learn for digits: pip install 'attractor_jax[data]'") from None
-    inputs, classes = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(inputs))
-    return np.asarray(inputs)[order] / 16, np.eye(10)[np.asarray(classes)[order]]
+    """All 1,797 of them, targets one-hot."""
+    inputs, classes = digits("system.name")
+    return inputs, np.eye(10)[classes]
 
 
 @dataclass(frozen=True)
