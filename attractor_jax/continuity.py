@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
+from threadpoolctl import threadpool_limits
 
 from attractor_jax import endpoints, known_manifolds, near_unity, pattern_errors
 from attractor_jax.image_loops import Loop, spread
@@ -12,6 +13,9 @@ from attractor_jax.pattern_errors import LATE, TIMES
 COLUMNS = (*pattern_errors.COLUMNS, *near_unity.COLUMNS, *endpoints.COLUMNS, *known_manifolds.COLUMNS)
 
 
+# Threads of a BLAS wait for one another by spinning: beside other work it takes ten times as long, and more. And with
+# one thread the sums are the same whatever the number of cores.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def measure(
     loop: Loop,
     *,
