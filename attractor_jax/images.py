@@ -27,14 +27,12 @@ from attractor_jax.config import ConfigError, a_list
 
 DATA_KEY, LABEL_KEY = "system.data", "grid.label"
 
-# Pixels along an edge of the images that are drawn from a formula.
-SIDE = 16
-# Of a bar, in pixels: the standard deviation of its profile, and the radius of the round window that ends it. With
-# these both the profile and the ends are soft enough for the grid of pixels not to show.
-BAR_WIDTH, BAR_LENGTH = 1.25, 5.5
-# Of a bump, in pixels: its standard deviation, and how far from the middle of the image its centre may be along either
-# axis. At the farthest the outermost pixels still see the bump fall to 7 % of its peak.
-BUMP_WIDTH, BUMP_REACH = 1.5, 4.0
+# Of a bar, in pixels: an edge of the image, the standard deviation of its profile, and the radius of the round window
+# that ends it. With these both the profile and the ends are soft enough for the grid of pixels not to show.
+BAR_SIDE, BAR_WIDTH, BAR_LENGTH = 8, 1.0, 3.2
+# Of a bump, in pixels: an edge of the image, its standard deviation, and how far from the middle of the image its
+# centre may be along either axis. At the farthest the outermost pixels still see the bump fall to 7 % of its peak.
+BUMP_SIDE, BUMP_WIDTH, BUMP_REACH = 16, 1.5, 4.0
 
 # Of 4 images of a class in `digits`, in the order in which they are mixed, the first 3 are trained on.
 TRAINED_ON = 3 / 4
@@ -167,7 +165,7 @@ def _bars() -> Images:
     # Half a step off zero keeps every test image an eighth of a step of the manifold's away from its samples.
     test, tangents = _bar(np.pi * (np.arange(64) + 0.5) / 64)
     manifold, _ = _bar(np.pi * np.arange(720) / 720)
-    return Images(SIDE, _bar(random)[0], test, test[:0], tangents, manifold)
+    return Images(BAR_SIDE, _bar(random)[0], test, test[:0], tangents, manifold)
 
 
 def _bar(phi: Float[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n pixels"], Float[np.ndarray, "n 1 pixels"]]:
@@ -176,10 +174,10 @@ def _bar(phi: Float[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n pixels"], Fl
     I = exp(-t^2 / 2 w^2) window(r), t = y cos(phi) - x sin(phi) the distance from the line through the centre, which
     changes by minus the distance along it.
     """
-    y, x = _pixels()
+    y, x = _pixels(BAR_SIDE)
     cos, sin = np.cos(phi)[:, None], np.sin(phi)[:, None]
     across, along = y * cos - x * sin, x * cos + y * sin
-    window = np.exp(-((np.hypot(x, y) / BAR_LENGTH) ** 8))
+    window = np.exp(-((np.hypot(x, y) / BAR_LENGTH) ** 6))
     images = np.exp(-(across**2) / (2 * BAR_WIDTH**2)) * window
     return images, (images * across * along / BAR_WIDTH**2)[:, None]
 
@@ -189,21 +187,21 @@ def _bump() -> Images:
     random = BUMP_REACH * np.random.default_rng(0).uniform(-1, 1, (1024, 2))
     test, tangents = _bump_at(_grid(BUMP_REACH * (2 * np.arange(8) - 7) / 8))
     manifold, _ = _bump_at(_grid(np.linspace(-BUMP_REACH, BUMP_REACH, 40)))
-    return Images(SIDE, _bump_at(random)[0], test, test[:0], tangents, manifold)
+    return Images(BUMP_SIDE, _bump_at(random)[0], test, test[:0], tangents, manifold)
 
 
 def _bump_at(
     centres: Float[np.ndarray, "n 2"],
 ) -> tuple[Float[np.ndarray, "n pixels"], Float[np.ndarray, "n 2 pixels"]]:
     """Bumps at the centres (down, right; pixels from the middle of the image), and their derivatives along both."""
-    offsets = np.stack(_pixels()) - centres[:, :, None]
+    offsets = np.stack(_pixels(BUMP_SIDE)) - centres[:, :, None]
     images = np.exp(-(offsets**2).sum(axis=1) / (2 * BUMP_WIDTH**2))
     return images, images[:, None] * offsets / BUMP_WIDTH**2
 
 
-def _pixels() -> tuple[Float[np.ndarray, "pixels"], Float[np.ndarray, "pixels"]]:
+def _pixels(side: int) -> tuple[Float[np.ndarray, "pixels"], Float[np.ndarray, "pixels"]]:
     """Where each pixel is, down and right of the middle of the image."""
-    steps = np.arange(SIDE) - (SIDE - 1) / 2
+    steps = np.arange(side) - (side - 1) / 2
     down, right = np.meshgrid(steps, steps, indexing="ij")
     return down.ravel(), right.ravel()
 

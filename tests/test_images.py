@@ -67,9 +67,9 @@ def test_tangents_are_the_derivatives(drawn: Any, parameters: np.ndarray) -> Non
 def test_a_bar_turned_by_pi_is_itself_and_by_half_of_it_lies_across() -> None:
     phi = np.linspace(0, np.pi, 7)
     np.testing.assert_allclose(_bar(phi)[0], _bar(phi + np.pi)[0], atol=1e-14)
-    upright, lying = (_bar(np.array([phi]))[0].reshape(16, 16) for phi in (np.pi / 2, 0.0))
+    upright, lying = (_bar(np.array([phi]))[0].reshape(8, 8) for phi in (np.pi / 2, 0.0))
     np.testing.assert_allclose(upright, lying.T, atol=1e-14)
-    assert lying[7, 3] > 0.5 > 0.01 > lying[3, 7]
+    assert lying[3, 1] > 0.5 > 0.05 > lying[1, 3]
 
 
 def test_a_bump_lies_where_it_is_told() -> None:
@@ -87,7 +87,7 @@ def test_manifolds(data: str, sizes: tuple[int, int, int], d: int) -> None:
         assert some.min() >= 0 and 0.8 < some.max() <= 1
         border = some.reshape(-1, images.side, images.side).copy()
         border[:, 1:-1, 1:-1] = 0
-        assert border.max() < {"bars": 1e-3, "bump": 0.07}[data]
+        assert border.max() < {"bars": 0.2, "bump": 0.07}[data]
     apart = cdist(images.test, images.manifold).min(axis=1)
     # No test image is a sample, and none is farther from one than some part of a step.
     steps = np.linalg.norm(np.diff(images.manifold, axis=0), axis=1)
@@ -494,13 +494,13 @@ def test_a_relative_error_is_that_of_all_images_together() -> None:
 
 
 def test_fills_know_digits_and_bars() -> None:
-    for data, label, patch, k, bounds in (("digits", 2, 5, 20, (0.28, 0.24)), ("bars", -1, 9, 10, (0.001, 1e-4))):
+    for data, label, patch, k, bounds in (("digits", 2, 5, 20, (0.28, 0.24)), ("bars", -1, 4, 10, (0.001, 1e-4))):
         images = load(data, label)
         masks = holes(len(images.test), images.side, patch)
         given = images.train, holed(images.test, masks), masks
         errors = (relative_error(fill, images.test, given[1]) for fill in (nearest_fill(*given), pca_fill(*given, k)))
         assert tuple(errors) < bounds
-        assert relative_error(mean_fill(*given), images.test, given[1]) > 0.2
+        assert relative_error(mean_fill(*given), images.test, given[1]) > 0.1
 
 
 def test_neither_module_needs_jax_and_shapes_are_checked_without_a_typechecker() -> None:
