@@ -137,7 +137,7 @@ REFUSED = {
     "grid.cells=3": f"grid.cells must be {CELLS}, got 3",
     "grid.cells=[]": f"grid.cells must be {CELLS}, got []",
     "grid.cells='{s: 1}'": f"grid.cells must be {CELLS}, got {{'s': 1}}",
-    "grid.cells=[1]": "grid.cells[0] must be a mapping of axes to numbers, got 1",
+    "grid.cells=[1]": "grid.cells[0] must be a mapping of axes to values, got 1",
     "grid.cells='[{s: 1}, {a: 1}]'": (
         "grid.cells[1].a is no axis of system uniform, which has N, D, seed, replicate and s"
     ),
