@@ -209,15 +209,15 @@ def make_group(
     rotates = system.rotates and k == D
     whole = bool(refine) or config.transitions is not None  # what is found along a network needs all of it in one part
     best = _rotated_block(shape) if rotates and not whole else _block_shape(shape, D * (k + 1), whole=whole)
+    draw_cost = float(np.mean(system.draw_operations(shape.static, shape.draws))) / REFERENCE_OPERATIONS
+    if draw_cost:  # or a single block would be longer than a part
+        best = min(best[0], max(1, int(config.plan.part_steps / draw_cost))), best[1]
     draws, lanes = block_shape or best
     cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=rotates)
     cost *= _times_measured(config, refine, shape.n_values)
-    draw_cost = float(np.mean(system.draw_operations(shape.static, shape.draws))) / REFERENCE_OPERATIONS
-    if draw_cost:
-        draws = min(draws, max(1, int(config.plan.part_steps / draw_cost)))
     slices = -(-shape.n_lanes // lanes)  # of the lanes, in as many blocks
     per_part = max(1, int(config.plan.part_steps / (cost * draws * lanes + draw_cost * draws / slices)))
-    if system.trained:  # in one part each, and once
+    if system.trained:  # every network in one part, and no other
         per_part = -(-per_part // slices) * slices
     return Group(
         **vars(shape),

@@ -255,7 +255,7 @@ def with_data(config: SweepConfig) -> tuple[SweepConfig, System]:
     return replace(config, grid={**config.grid, "data": system.axis("data").choices[0]}), system
 
 
-def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[float, ...], tuple[int, int]]:
+def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[Any, ...], tuple[int, int]]:
     """By the values of the static axes, the block shapes of the grid in `plan.shaped_for`, if there is one."""
     if config.plan.shaped_for is None:
         return {}

@@ -212,7 +212,7 @@ REFUSED = {
     "+foo=1": f"foo is no key of a sweep, which has {SWEEP}",
     "measur.steps=100": f"measur is no key of a sweep, which has {SWEEP}",
     "measure.longest_perod=4": f"measure.longest_perod is no key of measure, which has {MEASURE}",
-    "system.s=1": "system.s is no key of system, which has name",
+    "system.s=1": "system.s is no key of system, which has name and data",
     "~measure.steps": "measure.steps must be given",
     "~measure": "measure must be given",
     # Choices.
