@@ -33,7 +33,7 @@ def _cells_line(df: pd.DataFrame, shown: list[str]) -> str:
         else:
             few = ", ".join(number(value) for value in values)
             many = f"{len(values)} values of {axis} from {number(values[0])} to {number(values[-1])}"
-            pooled.append(f"{axis} = {few}" if len(values) <= 8 and values.dtype.kind in "iu" else many)
+            pooled.append(f"{axis} = {few}" if len(values) <= 8 and values.dtype.kind != "f" else many)
     row = "cell" if "dtype" in df.columns else "network"
     counted = f"{len(df):,} {row if len(df) == 1 else row + 's'}"
     if resampled is not None and (n := df[resampled].nunique()) > 1:

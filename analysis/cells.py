@@ -18,7 +18,7 @@ from attractor_jax.config import ALONE, ConfigError, SweepConfig
 from attractor_jax.defaults import ALIGNMENT_STEPS, BLOCKS
 from attractor_jax.parts import TableError
 from attractor_jax.plan import Plan, make_plan
-from attractor_jax.systems import get
+from attractor_jax.systems import drawn, get
 from sweeps.arguments import ArgumentProblem
 
 # Steps by which a network is measured that a person names: two seconds of one core, all exponents.
@@ -36,12 +36,14 @@ class Cell:
         axes: value of every axis.
         row: its row of a classified table.
         dtype: in which it was measured, and is iterated.
+        run: directory of the run that it is of, where it is of one: a network that was trained is kept there.
     """
 
     system: str
-    axes: Mapping[str, float]
+    axes: Mapping[str, Any]
     row: pd.Series
     dtype: str = "float64"
+    run: Path | None = None
 
     @cached_property
     def map(self) -> Any:
@@ -60,8 +62,14 @@ class Cell:
         lanes = {name: np.array([value]) for name, value in self.axes.items()}
         return jnp.asarray(get(self.system).initial_states(self._draw, self._kinds, lanes)[0], self.dtype)
 
-    @property
+    @cached_property
     def _draw(self) -> dict[str, np.ndarray]:
+        if get(self.system).trained:
+            if self.run is None:
+                raise TableError(f"networks of system {self.system} are trained: they can be looked at in a run alone")
+            from attractor_jax.reading import read_weights
+
+            return read_weights(self.run, int(self.row["cell_id"]))
         return get(self.system).draw(**{name: self._kinds[name] for name in get(self.system).draw_axes})
 
     @property
@@ -149,11 +157,12 @@ def cell_of_table(df: pd.DataFrame, cell_id: int) -> Cell:
     except ConfigError as problem:
         raise TableError(str(problem)) from problem
     axes = {axis.name: np.asarray(row[axis.name]).item() for axis in system.axes}
-    return Cell(str(row["system"]), axes, row, str(row["dtype"]))
+    runs = df.attrs.get("runs", ())
+    return Cell(system.name, axes, row, str(row["dtype"]), Path(runs[0]["path"]) if len(runs) == 1 else None)
 
 
 def measured_cell(
-    system: str, axes: Mapping[str, float], *, devices: Any, steps: int = STEPS, dtype: str = "float64"
+    system: str, axes: Mapping[str, Any], *, devices: Any, steps: int = STEPS, dtype: str = "float64"
 ) -> Cell:
     """A cell that is in no run, measured now: all its exponents.
 
@@ -177,12 +186,13 @@ def measured_cell(
     return cell_of_table(df, 0)
 
 
-def plan_of_cell(system: str, axes: Mapping[str, float], *, transient: int, steps: int, dtype: Any = "float64") -> Plan:
+def plan_of_cell(system: str, axes: Mapping[str, Any], *, transient: int, steps: int, dtype: Any = "float64") -> Plan:
     """The plan of a sweep that has this one cell, and measures all its exponents.
 
     Raises:
-        ConfigError: an axis or a value that does not exist.
+        ConfigError: an axis or a value that does not exist, or a system that trains its networks.
     """
+    drawn(system)
     config = SweepConfig.from_mapping({
         "name": "cell", "system": {"name": system}, "grid": dict(axes), "transitions": None,
         "measure": {"transient": transient, "steps": steps, "k": "all", "blocks": BLOCKS, "align": ALIGNMENT_STEPS,

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from analysis.style import DPI, RC, number
 from attractor_jax.axes import select, table_axes, varied_axes
 from attractor_jax.parts import put
-from sweeps.arguments import ArgumentProblem, RunParser, read_assignments, refuse
+from sweeps.arguments import ArgumentProblem, RunParser, as_assignments, read_assignments, refuse
 
 
 class RunProblem(ValueError):
@@ -89,7 +89,7 @@ def figure_command(
         df = selected(df, where)
         with _refusals(arguments.run):
             figure, words = make(df, arguments)
-        words += [f"{axis}{value:g}" for axis, value in where.items()]
+        words += as_assignments(where, "")
         path = arguments.out or arguments.run / "figures" / ("_".join([name, *words]) + ".png")
         save_figure(figure, path, title=f"{name.replace('_', ' ')} of {arguments.run.name}", runs=df.attrs.get("runs"))
     except ArgumentProblem as problem:
@@ -100,7 +100,7 @@ def figure_command(
     return 0
 
 
-def selected(df: pd.DataFrame, where: Mapping[str, float]) -> pd.DataFrame:
+def selected(df: pd.DataFrame, where: Mapping[str, float | str]) -> pd.DataFrame:
     """The rows of a table that `--where` asks for.
 
     Raises:

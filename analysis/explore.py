@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from attractor_jax.config import EVERYTHING
 from attractor_jax.parts import TableError
+from attractor_jax.systems import drawn
 from sweeps.arguments import ArgumentProblem, OneLineParser, answered
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def read_table(run: Path) -> pd.DataFrame:
 
     Raises:
         TableError: it is none, or has none yet.
+        ConfigError: its networks were trained, and cannot be turned.
     """
     from attractor_jax.reading import read_run
 
@@ -106,6 +108,7 @@ def read_table(run: Path) -> pd.DataFrame:
         print(f"warning: {warning.message}", file=sys.stderr)
     if table.empty:
         raise TableError(f"{run} has no finished cells yet")
+    drawn(str(table["system"].iloc[0]))
     return table
 
 

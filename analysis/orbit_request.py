@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis import command, style
 from attractor_jax.config import ConfigError, a_list
-from attractor_jax.systems import REGISTRY, System, get
+from attractor_jax.systems import REGISTRY, System, drawn
 from sweeps.arguments import OneLineParser, read_assignments
 
 # Where the classic pictures are, and a network becomes interesting.
@@ -34,7 +34,7 @@ class Asked:
     system: System
     axis: str
     values: np.ndarray
-    at: dict[str, float]
+    at: dict[str, float | str]
     start: str
     lengths: dict[str, Any]
     out: Path
@@ -86,7 +86,7 @@ def read(arguments: argparse.Namespace) -> Asked:
     """
     command.check_out(arguments.out)
     try:
-        system = get(arguments.system)
+        system = drawn(arguments.system)
     except ConfigError as problem:
         raise of_options(problem) from problem
     names = [axis.name for axis in system.axes]
@@ -103,14 +103,15 @@ def read(arguments: argparse.Namespace) -> Asked:
     if axis not in names:
         raise command.ArgumentProblem(f"`--axis` must be {a_list(names)} for system {system.name}, got {axis!r}")
     if axis in at:
-        raise command.ArgumentProblem(f"`--at` must name other axes than the one that varies, got {axis}={at[axis]:g}")
+        given = f"{axis}={style.number(at[axis])}"
+        raise command.ArgumentProblem(f"`--at` must name other axes than the one that varies, got {given}")
     low, high = _ends(system, axis, arguments)
     for option, bottom, top in (("columns", 2, MOST_COLUMNS), ("bins", 10, 5000), ("carry", 1, 10**9)):
         if not bottom <= (given := getattr(arguments, option)) <= top:
             raise command.ArgumentProblem(f"`--{option}` must be between {bottom:,} and {top:,}, got {given:,}")
     if arguments.start not in ("carried", "fixed"):
         raise command.ArgumentProblem(f"`--start` must be carried or fixed, got {arguments.start!r}")
-    words = [f"{name}{value:.12g}" for name, value in at.items()]
+    words = [f"{name}{value if isinstance(value, str) else f'{value:.12g}'}" for name, value in at.items()]
     words += [axis] if axis != usual else []
     words += ["fixed"] if arguments.start == "fixed" else []
     return Asked(

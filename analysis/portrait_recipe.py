@@ -13,8 +13,10 @@ import matplotlib
 import numpy as np
 
 from analysis import turning
+from analysis.style import number
 from analysis.tones import COLOURS, TONES
-from attractor_jax.config import ConfigError, a_list, integer, number
+from attractor_jax.config import ConfigError, a_list
+from attractor_jax.grid import value_of
 from attractor_jax.systems import REGISTRY, System, get
 from sweeps.arguments import ArgumentProblem, OneLineParser, read_assignments
 
@@ -38,7 +40,7 @@ class Recipe:
     """
 
     system: str
-    axes: dict[str, float]
+    axes: dict[str, Any]
     dtype: str = "float64"
     coordinates: tuple[str, ...] = ()
     points: float = POINTS
@@ -90,7 +92,7 @@ class Recipe:
         return told
 
 
-def checked_axes(system: System, axes: Mapping[str, Any]) -> dict[str, float]:
+def checked_axes(system: System, axes: Mapping[str, Any]) -> dict[str, Any]:
     """A value of every axis of a system, each within its bounds.
 
     Raises:
@@ -106,12 +108,9 @@ def checked_axes(system: System, axes: Mapping[str, Any]) -> dict[str, float]:
         if value is None:
             raise ArgumentProblem(f"{_option(axis.name)} must be given: {axis.meaning}")
         try:
-            value = integer(axis.name, value) if axis.kind is int else number(axis.name, value)
+            found[axis.name] = value_of(axis, axis.name, value)
         except ConfigError as problem:
             raise ArgumentProblem(str(problem).replace(axis.name, _option(axis.name), 1)) from problem
-        if not axis.low <= value <= axis.high:
-            raise ArgumentProblem(f"{_option(axis.name)} must be between {axis.low:g} and {axis.high:g}, got {value:g}")
-        found[axis.name] = value
     return found
 
 
@@ -155,7 +154,8 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
     axes = {name: value for name in NAMED if (value := getattr(arguments, name)) is not None}
     for name, value in read_assignments("--at", arguments.at).items():
         if name in axes:
-            raise ArgumentProblem(f"`--at {name}` must be left out where `--{name}` is given, got {value:g}")
+            given = number(value)
+            raise ArgumentProblem(f"`--at {name}` must be left out where `--{name}` is given, got {given}")
         axes[name] = value
     if (arguments.run is None) != (arguments.cell is None):
         raise ArgumentProblem("`--cell` must come with a RUN, and a RUN with `--cell`")
@@ -228,7 +228,10 @@ def place(arguments: argparse.Namespace, recipe: Recipe) -> Path:
     elif arguments.run is not None:
         path = arguments.run / "figures" / ("_".join(["portrait", f"cell{arguments.cell}", *recipe.words]) + kind)
     else:
-        axes = [f"{name}{np.format_float_positional(value, trim='-')}" for name, value in recipe.axes.items()]
+        axes = [
+            f"{name}{value if isinstance(value, str) else np.format_float_positional(value, trim='-')}"
+            for name, value in recipe.axes.items()
+        ]
         path = Path("results/figures") / ("_".join(["portrait", recipe.system, *axes, *recipe.words]) + kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -18,7 +18,7 @@ from analysis import command, html, report_findings, report_gallery, report_run,
 from analysis.html import Html, Section, element, joined, paragraph
 from analysis.report_run import Run
 from analysis.style import number
-from sweeps.arguments import ArgumentProblem, RunParser, answered, read_assignments
+from sweeps.arguments import ArgumentProblem, RunParser, answered, as_assignments, read_assignments
 from sweeps.telling import counted
 
 MOST_PORTRAITS = 100
@@ -83,7 +83,7 @@ def _tiles(tiles: list[tuple[str, object]]) -> Html:
     )
 
 
-def read(path: Path, where: Mapping[str, float]) -> Run:
+def read(path: Path, where: Mapping[str, float | str]) -> Run:
     """A run, every part of it checked.
 
     Raises:
@@ -123,7 +123,7 @@ def _report(argv: list[str] | None) -> int:
     if not 0 <= asked.gallery <= MOST_PORTRAITS:
         raise ArgumentProblem(f"`--gallery` must be 0 to {MOST_PORTRAITS} portraits, got {asked.gallery}")
     run = read(asked.run, where)
-    words = [f"{axis}{value:g}" for axis, value in where.items()]
+    words = as_assignments(where, "")
     path = asked.out or asked.run / "figures" / ("_".join(["report", *words]) + ".html")
     content = page(run, portraits=asked.gallery)
     command.save(path, lambda new: new.write_text(content, encoding="utf-8"))

@@ -24,6 +24,7 @@ from attractor_jax.axes import table_axes
 from attractor_jax.config import ConfigError
 from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.systems import get
+from sweeps.arguments import as_assignments
 from sweeps.status import duration, that_goes_on_here
 from sweeps.telling import counted
 
@@ -50,7 +51,7 @@ class Run:
     parts: Sequence[Mapping[str, Any]]
     whole: pd.DataFrame
     cells: pd.DataFrame
-    where: Mapping[str, float]
+    where: Mapping[str, float | str]
     transitions: pd.DataFrame | None
     condition: Mapping[str, Any]
 
@@ -163,7 +164,7 @@ def how_to_reproduce(run: Run) -> Html:
     checkout = [f"git checkout {commit}"] if commit and " " not in commit else []
     install = ["pip install --constraint constraints.txt --editable ."]
     sweep = run.command or "python -m sweeps.run ...   # the configuration above, key by key"
-    where = [word for axis, value in run.where.items() for word in ("--where", f"{axis}={value:g}")]
+    where = [word for assignment in as_assignments(run.where) for word in ("--where", assignment)]
     path = shlex.quote(str(run.path))
     lines = [
         *checkout, *install, sweep, f"python -m sweeps.status {path}", f"python -m sweeps.check {path}",

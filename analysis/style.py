@@ -301,8 +301,8 @@ class Scale:
 
     Attributes:
         values: (n,), distinct and ascending.
-        kind: "even" for counts and for one or two values (a cell each, labelled), else "log" or "linear" by how the
-            values are spread.
+        kind: "even" for counts, words, and one or two values (a cell each, labelled), else "log" or "linear" by how
+            the values are spread.
     """
 
     values: np.ndarray
@@ -311,7 +311,7 @@ class Scale:
     @classmethod
     def of(cls, column: pd.Series) -> Scale:
         values = np.sort(column.unique())
-        if values.dtype.kind in "iu" or len(values) < 3:
+        if values.dtype.kind != "f" or len(values) < 3:
             return cls(values, "even")
         return cls(values.astype(float), "log" if spread_logarithmically(values) else "linear")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attractor_jax.networks import FeedbackNetwork, GaussianNetwork, feedback_network, network_from_row
     from attractor_jax.parts import TableError
     from attractor_jax.phase import phase_table
-    from attractor_jax.reading import read_run
+    from attractor_jax.reading import read_run, read_weights
     from attractor_jax.recurrence import find_period
     from attractor_jax.regimes import classify
     from attractor_jax.stability import origin_radius, s_critical
@@ -64,6 +64,7 @@ _HOME = {
     "s_critical": "stability",
     "TableError": "parts",
     "read_run": "reading",
+    "read_weights": "reading",
     "tune_cpu": "backend",
 }
 
@@ -98,6 +99,7 @@ __all__ = [
     "origin_radius",
     "phase_table",
     "read_run",
+    "read_weights",
     "s_critical",
     "tune_cpu",
     "uncertainty_exponent",

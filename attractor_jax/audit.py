@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attractor_jax.parts import Belief, TableError, odd_ones
 from attractor_jax.plan import Part, Plan
-from attractor_jax.store import CELLS, believe, read_plan, strangers
+from attractor_jax.store import CELLS, believe, folders, path_of, read_plan, strangers
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Condition:
     Attributes:
         plan: planned again from the run's manifest.
         done: indices of parts that are whole.
-        missing: indices of parts that are not there, or lack one of their tables.
+        missing: indices of parts that are not there, or lack one of their tables or their networks.
         damaged: by the index of the part, one line that says what is wrong with it.
         strangers: files among the parts that belong to no part of the plan.
         seconds: that the parts that are there took, each on its own devices, all told.
@@ -69,7 +69,7 @@ def examine(run: Path) -> Condition:
     plan = read_plan(run)
     missing: list[int] = []
     damaged: dict[int, str] = {}
-    beliefs: dict[str, dict[Path, Belief]] = {table: {} for table in (CELLS, *plan.tables)}
+    beliefs: dict[str, dict[Path, Belief]] = {table: {} for table in folders(plan)}
     for part in plan.parts():
         try:
             found = {table: believe(run, plan, part, table) for table in beliefs}
@@ -79,7 +79,7 @@ def examine(run: Path) -> Condition:
             damaged[part.index] = str(fault)
         else:
             for table, belief in found.items():
-                beliefs[table][run / table / part.file] = belief
+                beliefs[table][path_of(run, part, table)] = belief
     for there in beliefs.values():
         damaged |= {there[path].about["part"]: fault for path, fault in odd_ones(there).items()}
     abouts = [belief.about for belief in beliefs[CELLS].values() if belief.about["part"] not in damaged]

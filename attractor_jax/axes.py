@@ -35,11 +35,11 @@ def cluster_column(df: pd.DataFrame) -> str | None:
     return next((name for name in ("seed", "replicate") if name in df.columns), None)
 
 
-def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
+def select(df: pd.DataFrame, where: Mapping[str, float | str]) -> pd.DataFrame:
     """The cells that have the given values on some axes, such as {"N": 4, "D": 16}.
 
     On an axis of floats a value need only be given to three digits or so: the nearest one is taken if it is within
-    0.1 %. Seeds and other integers are meant exactly.
+    0.1 %. Seeds and other integers are meant exactly, and words too.
 
     Raises:
         ValueError: an axis that the table does not have, or a value that no cell has.
@@ -48,6 +48,11 @@ def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
     for axis, wanted in where.items():
         if axis not in axes:
             raise ValueError(f"`where` must name axes of the table, {', '.join(axes)}, got {axis!r}")
+        if are_words(df[axis]):
+            df = df[_the_word(df[axis], wanted)]
+            continue
+        if isinstance(wanted, str):
+            raise ValueError(f"`where` must give {axis} a number, got {wanted!r}")
         held = np.sort(df[axis].unique().astype(float))
         nearest = held[np.argmin(np.abs(held - wanted))] if len(held) else np.nan
         slack = 1e-3 * abs(wanted) if df[axis].dtype.kind == "f" else 0.0
@@ -55,6 +60,21 @@ def select(df: pd.DataFrame, where: Mapping[str, float | int]) -> pd.DataFrame:
             raise ValueError(f"`where` must give {axis} a value that it has here, {_listed(held)}, got {wanted:g}")
         df = df[df[axis].to_numpy(float) == nearest]
     return df
+
+
+def are_words(column: pd.Series) -> bool:
+    """Is this axis one of words?"""
+    return not pd.api.types.is_numeric_dtype(column)
+
+
+def _the_word(column: pd.Series, wanted: float | str) -> np.ndarray:
+    """Where an axis of words has this one; one that reads as a number may have been read as one."""
+    word = wanted if isinstance(wanted, str) else f"{wanted:.15g}"
+    here = (column == word).to_numpy(bool)
+    if not here.any():
+        held = ", ".join(sorted(column.unique()))
+        raise ValueError(f"`where` must give {column.name} a value that it has here, {held}, got {word}")
+    return here
 
 
 def spread_logarithmically(values: np.ndarray) -> bool:

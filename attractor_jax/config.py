@@ -10,7 +10,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 _NOTHING: Any = object()
@@ -123,10 +123,11 @@ class _Section:
             if key not in known:
                 what = section or "a sweep"
                 raise ConfigError(f"{prefix}{key}", f"is no key of {what}, which has {a_list(known, 'and')}")
-        missing = [key for key in known if key not in mapping]
+        missing = [f.name for f in fields(cls) if f.name not in mapping and f.default is MISSING]  # pyright: ignore[reportArgumentType]
         if missing:
             raise ConfigError(f"{prefix}{missing[0]}", f"must be given{cls.where_all_stand}")
-        section_ = cls(**{key: _convert(f"{prefix}{key}", mapping[key], hints[key]) for key in known})
+        given = [key for key in known if key in mapping]
+        section_ = cls(**{key: _convert(f"{prefix}{key}", mapping[key], hints[key]) for key in given})
         section_.check(prefix)
         return section_
 
@@ -150,9 +151,10 @@ def _at_most(prefix: str, section: Any, **bounds: int) -> None:
 
 @dataclass(frozen=True)
 class SystemConfig(_Section):
-    """Which system is swept."""
+    """Which system is swept, and which data it reads: a file, say; None where it needs none."""
 
     name: str
+    data: str | None = None
 
 
 @dataclass(frozen=True)

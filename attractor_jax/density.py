@@ -28,7 +28,7 @@ from attractor_jax.groups import Block
 from attractor_jax.iterate import in_stretches
 from attractor_jax.maps import check_dtype, stretch
 from attractor_jax.plan import Plan, make_plan
-from attractor_jax.systems import get
+from attractor_jax.systems import drawn
 
 START = ("carried", "fixed")
 
@@ -42,7 +42,7 @@ def orbit_density(
     axis: str,
     values: Float[np.ndarray, "values"] | Sequence[float],
     *,
-    at: Mapping[str, float] | None = None,
+    at: Mapping[str, float | str] | None = None,
     start: str = "carried",
     carry_steps: int = 3000,
     transient: int = 2000,
@@ -117,7 +117,7 @@ def _plan(
     name: str, grid: dict[str, Any], *, axis: str, transient: int, steps: int, k: int, longest_period: int, dtype: Any
 ) -> Plan:
     """The plan of the sweep that has these values and nothing else."""
-    system = get(name)
+    system = drawn(name)
     can = [each.name for each in system.axes if each.kind is float and each.name in system.parameters]
     if axis not in can:
         raise ConfigError("axis", f"must be {a_list(can)} for system {name}", axis)

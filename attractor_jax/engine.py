@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -21,6 +21,10 @@ from attractor_jax.blocks import BlockMeasurement, Measured
 from attractor_jax.bundles import Bundle, bundles
 from attractor_jax.groups import Block, Group, own_blocks
 from attractor_jax.plan import Plan
+from attractor_jax.systems import Draw
+
+# Draws that are remembered from one block to the next; more where more were asked for in one go.
+DRAWS_KEPT = 1024
 
 Progress = Callable[[int, float], None]
 Columns = dict[str, np.ndarray]
@@ -101,7 +105,7 @@ class Engine:
     def problem(self, block: Block) -> tuple[Any, tuple[Any, Any]]:
         """The draws of a block in float64, and its draws and parameters in the run's dtype."""
         dtype = self.plan.config.backend.dtype
-        draws = [self._draw(**axes) for axes in self._draw_axes(block)]
+        draws = self.draws(self.draw_axes(block))
         exact = {name: np.stack([draw[name] for draw in draws]) for name in draws[0]}
         rounded = {name: values.astype(dtype) for name, values in exact.items()}
         return exact, (rounded, {name: block.lanes[name].astype(dtype) for name in self.plan.system.parameters})
@@ -112,11 +116,10 @@ class Engine:
 
     def first_states(self, block: Block) -> np.ndarray:
         """Where the system lets the orbits of a block start, (G, S, D)."""
+        axes = self.draw_axes(block)
         states = [
-            self.plan.system.initial_states(
-                self._draw(**axes), axes, {name: values[g] for name, values in block.lanes.items()}
-            )
-            for g, axes in enumerate(self._draw_axes(block))
+            self.plan.system.initial_states(draw, each, {name: values[g] for name, values in block.lanes.items()})
+            for g, (draw, each) in enumerate(zip(self.draws(axes), axes, strict=True))
         ]
         return np.stack(states)
 
@@ -131,7 +134,7 @@ class Engine:
         self.progress(0, 0.0)
 
     def closed_form(self, block: Block, exact: Any) -> Columns:
-        """The system's closed forms, each (G, S), from the block's draws in float64."""
+        """The system's columns, each (G, S) or (G, S, n), from the block's draws in float64."""
         return self.plan.system.closed_form(exact, self._parameters(block))
 
     def measured(self, block: Block, exact: Any, measured: Measured, repeats: int) -> Columns:
@@ -144,7 +147,7 @@ class Engine:
         return {name: block.lanes[name] for name in self.plan.system.parameters}
 
     def cells(self, block: Block, closed: Columns, computed: Columns) -> Columns:
-        """One row a real cell of a block, by column: identity, what was computed, and the closed forms."""
+        """One row a real cell of a block, by column: identity, what was computed, and the system's columns."""
         shape = block.real.shape
         constants = {
             "dtype": self.plan.config.backend.dtype,
@@ -156,14 +159,28 @@ class Engine:
         columns |= {name: np.broadcast_to(np.array(value, object), shape) for name, value in constants.items()}
         return {name: np.asarray(values)[block.real] for name, values in columns.items()}
 
-    def _draw_axes(self, block: Block) -> list[dict[str, Any]]:
+    def draw_axes(self, block: Block) -> list[dict[str, Any]]:
+        """What `System.draw` is told of each draw of a block, (G,)."""
         names = self.plan.system.draw_axes
         return [{name: block.draws[name][g].item() for name in names} for g in range(len(block.real))]
 
+    def draws(self, axes: Sequence[Mapping[str, Any]]) -> list[Draw]:
+        """The draws with these axes, those asked for in one go that were not there yet."""
+        keys = [tuple(each.values()) for each in axes]
+        new = {key: each for key, each in zip(keys, axes, strict=True) if key not in self._drawn}
+        if new:
+            made = self.plan.system.draws(list(new.values()), self.devices)
+            self._drawn.update(zip(new, made, strict=True))
+        found = [self._drawn[key] for key in keys]
+        if new:
+            for key in list(self._drawn)[: -max(DRAWS_KEPT, len(new))]:
+                del self._drawn[key]
+        return found
+
     @cached_property
-    def _draw(self) -> Callable[..., Any]:
-        """`system.draw`, remembered from one block to the next: they share draws when the lanes are many."""
-        return lru_cache(maxsize=1024)(self.plan.system.draw)
+    def _drawn(self) -> dict[tuple[Any, ...], Draw]:
+        """Draws by the values of their axes, the oldest first: blocks share them when the lanes are many."""
+        return {}
 
     @cached_property
     def block_measurement(self) -> BlockMeasurement:

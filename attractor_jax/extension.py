@@ -17,14 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from attractor_jax.audit import Condition, examine
-from attractor_jax.config import ConfigError, SweepConfig
+from attractor_jax.config import ConfigError, MeasureConfig, SweepConfig
 from attractor_jax.grid import drawn_axes, listed_values
 from attractor_jax.groups import Block, block_from
 from attractor_jax.parts import TableError, read_part
-from attractor_jax.plan import Part, Plan
+from attractor_jax.plan import Part, Plan, with_data
 from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.store import CELLS, read_plan
-from attractor_jax.systems import get
 
 
 def extended(config: SweepConfig) -> SweepConfig:
@@ -38,34 +37,43 @@ def extended(config: SweepConfig) -> SweepConfig:
         old = read_plan(Path(config.extend)).config
     except TableError as error:
         raise ConfigError("extend", f"must be a run directory: {error}") from error
-    for key, ours, theirs in (
-        ("system.name", config.system.name, old.system.name),
-        ("measure", config.measure, old.measure),
-        ("backend.dtype", config.backend.dtype, old.backend.dtype),
-    ):
-        if ours != theirs:
-            raise ConfigError(key, f"must be that of the run in `extend`, {_shown(theirs)}", _shown(ours))
+    _agree("system.name", config.system.name, old.system.name)
+    (config, system), (old, _) = with_data(config), with_data(old)
+    if system.trained:
+        must = f"must be left out for system {system.name}: a network that was trained stays with its own run"
+        raise ConfigError("extend", must, config.extend)
+    if config.system.data is not None or old.system.data is not None:
+        _agree("system.data", config.grid.get("data"), old.grid.get("data"))
+    _agree("measure", config.measure, old.measure)
+    _agree("backend.dtype", config.backend.dtype, old.backend.dtype)
     for grid, where in ((config.grid, "grid"), (old.grid, f"the grid of {config.extend}")):
         if grid.get("cells") is not None or grid.get("refine") or drawn_axes(grid):
             raise ConfigError("extend", f"is for grids of axes, and {where} lists cells, draws values or is refined")
     if config.transitions is not None or old.transitions is not None:
         raise ConfigError("extend", "must be left out where transitions are looked for: they need whole networks")
-    system = get(config.system.name)
     ours, theirs = listed_values(system, config.grid), listed_values(system, old.grid)
     grid = {name: _union(theirs[name], ours[name]) for name in theirs}
     return replace(config, grid=grid, plan=replace(config.plan, shaped_for=old.plan.shaped_for or dict(old.grid)))
 
 
-def _union(one: np.ndarray, other: np.ndarray) -> list[Any] | dict[str, Any]:
-    """The values of both; a range where they follow one another."""
+def _agree(key: str, ours: Any, theirs: Any) -> None:
+    """Refuse what would make other numbers than the run's."""
+    if ours != theirs:
+        raise ConfigError(key, f"must be that of the run in `extend`, {_shown(theirs)}", _shown(ours))
+
+
+def _union(one: np.ndarray, other: np.ndarray) -> Any:
+    """The values of both as a grid has them: one, a list, or a range where they follow one another."""
     values = np.union1d(one, other).tolist()
+    if len(values) == 1:
+        return values[0]
     if isinstance(values[0], int) and values[-1] - values[0] == len(values) - 1:
         return {"start": values[0], "num": len(values)}
     return values
 
 
 def _shown(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else vars(value)
+    return vars(value) if isinstance(value, MeasureConfig) else value
 
 
 class Known:

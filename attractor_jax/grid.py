@@ -44,14 +44,15 @@ class Drawn:
     def __len__(self) -> int:
         return 1
 
-    def values(self, axis: str, draws: Sequence[np.ndarray | int]) -> np.ndarray:
+    def values(self, axis: str, draws: Sequence[np.ndarray | float | str]) -> np.ndarray:
         """The value of each draw, (draws,): the same whatever other draws there are.
 
         Args:
-            draws: what tells the draws apart, each (draws,) or a number.
+            draws: what tells the draws apart, each (draws,), a number or a word.
         """
         mixed = np.array([zlib.crc32(axis.encode())], np.uint64)
-        for column in draws:
+        for each in draws:
+            column = zlib.crc32(each.encode()) if isinstance(each, str) else each
             mixed = _mixed(mixed ^ _mixed(np.atleast_1d(column).astype(np.uint64)))
         share = np.asarray(mixed >> np.uint64(11), float) / 2.0**53
         if self.logarithmic:
@@ -85,7 +86,7 @@ def read_grid(system: System, grid: Mapping[str, Any]) -> dict[str, np.ndarray |
         key, given = f"grid.{axis.name}", grid.get(axis.name)
         if given is None:
             values[axis.name] = np.array([_default(axis, key)], dtype=_dtype(axis))
-        elif isinstance(given, Mapping) and given.get("spacing") in RANDOM:
+        elif isinstance(given, Mapping) and given.get("spacing") in RANDOM and axis.kind is not str:
             values[axis.name] = _drawn(system, axis, key, given)
         else:
             values[axis.name] = _axis_values(axis, key, given)
@@ -120,7 +121,7 @@ def _drawn(system: System, axis: Axis, key: str, given: Mapping[str, Any]) -> Dr
     for name in ("start", "stop"):
         if given.get(name) is None:
             raise ConfigError(f"{key}.{name}", "must be given")
-    low, high = (_value(axis, f"{key}.{name}", given[name]) for name in ("start", "stop"))
+    low, high = (_number(axis, f"{key}.{name}", given[name]) for name in ("start", "stop"))
     if high < low:
         raise ConfigError(f"{key}.stop", f"must not be below start = {given['start']}", given["stop"])
     if spacing == "loguniform" and low <= 0:
@@ -140,12 +141,12 @@ def read_cells(system: System, cells: Any) -> dict[str, np.ndarray]:
     rows = []
     for i, cell in enumerate(cells):
         if not isinstance(cell, Mapping):
-            raise ConfigError(f"grid.cells[{i}]", "must be a mapping of axes to numbers", cell)
+            raise ConfigError(f"grid.cells[{i}]", "must be a mapping of axes to values", cell)
         prefix = f"grid.cells[{i}]."
         _refuse_unknown(system, cell, prefix)
         rows.append(
             tuple(
-                _value(axis, prefix + axis.name, cell[axis.name])
+                value_of(axis, prefix + axis.name, cell[axis.name])
                 if axis.name in cell
                 else _default(axis, prefix + axis.name)
                 for axis in system.axes
@@ -198,17 +199,29 @@ def _count(given: Any) -> int:
 
 
 def _dtype(axis: Axis) -> Any:
-    return np.int64 if axis.kind is int else np.float64
+    return {int: np.int64, float: np.float64, str: np.str_}[axis.kind]
 
 
-def _default(axis: Axis, key: str) -> float:
+def _default(axis: Axis, key: str) -> float | str:
     if axis.default is None:
         raise ConfigError(key, f"must be given: {axis.meaning}")
     return axis.default
 
 
-def _value(axis: Axis, key: str, value: Any) -> float:
+def value_of(axis: Axis, key: str, value: Any) -> float | str:
     """One value, of the axis's kind and within its bounds."""
+    return _word(axis, key, value) if axis.kind is str else _number(axis, key, value)
+
+
+def _word(axis: Axis, key: str, value: Any) -> str:
+    """One of the axis's choices, or any word if it has none: YAML makes a number of some."""
+    word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(word, str) or not word or (axis.choices and word not in axis.choices):
+        raise ConfigError(key, f"must be {a_list(axis.choices)}" if axis.choices else "must be a word", value)
+    return word
+
+
+def _number(axis: Axis, key: str, value: Any) -> float:
     converted = integer(key, value) if axis.kind is int else number(key, value)
     if not axis.low <= converted <= axis.high:
         only = axis.low == axis.high
@@ -222,16 +235,16 @@ def _plain(bound: float) -> str:
 
 
 def _axis_values(axis: Axis, key: str, given: Any) -> np.ndarray:
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and axis.kind is not str:
         values = _range(axis, key, given)
     elif isinstance(given, Sequence) and not isinstance(given, str):
-        values = [_value(axis, f"{key}[{i}]", value) for i, value in enumerate(given)]
-    elif isinstance(given, str):
+        values = [value_of(axis, f"{key}[{i}]", value) for i, value in enumerate(given)]
+    elif isinstance(given, str) and axis.kind is not str:
         raise ConfigError(
             key, "must be a number, a list or a range {start: .., num: ..}, in quotes for the shell", given
         )
     else:
-        values = [_value(axis, key, given)]
+        values = [value_of(axis, key, given)]
     if len(values) == 0:
         raise ConfigError(key, "must have at least one value", given)
     array = np.array(values, _dtype(axis))
@@ -253,13 +266,13 @@ def _range(axis: Axis, key: str, given: Mapping[str, Any]) -> np.ndarray:
     num = integer(f"{key}.num", given["num"])
     if num < 1:
         raise ConfigError(f"{key}.num", "must be at least 1", given["num"])
-    start = _value(axis, f"{key}.start", given["start"])
+    start = _number(axis, f"{key}.start", given["start"])
     if given.get("stop") is None:
         if axis.kind is not int or given.get("spacing") is not None:
             raise ConfigError(f"{key}.stop", "must be given")
-        _value(axis, f"{key}.start + num - 1", start + num - 1)
+        _number(axis, f"{key}.start + num - 1", start + num - 1)
         return int(start) + np.arange(num)
-    stop = _value(axis, f"{key}.stop", given["stop"])
+    stop = _number(axis, f"{key}.stop", given["stop"])
     if stop < start:
         raise ConfigError(f"{key}.stop", f"must not be below start = {given['start']}", given["stop"])
     spacing = given.get("spacing") or "linear"

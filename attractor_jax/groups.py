@@ -67,6 +67,7 @@ class Group:
         renormalise_every: steps between orthonormalisations.
         fused: the engine of that name can compute it.
         cost: of one cell, in steps of the reference network.
+        draw_cost: of one draw, in the same.
         blocks_per_part: whole blocks in one file.
         block_bytes: memory that one block takes on a device, about: carry, its copy in the loop, inputs and outputs.
     """
@@ -85,6 +86,7 @@ class Group:
     renormalise_every: int
     fused: bool
     cost: float
+    draw_cost: float
     blocks_per_part: int
     block_bytes: int
 
@@ -207,9 +209,16 @@ def make_group(
     rotates = system.rotates and k == D
     whole = bool(refine) or config.transitions is not None  # what is found along a network needs all of it in one part
     best = _rotated_block(shape) if rotates and not whole else _block_shape(shape, D * (k + 1), whole=whole)
+    draw_cost = float(np.mean(system.draw_operations(shape.static, shape.draws))) / REFERENCE_OPERATIONS
+    if draw_cost:  # or a single block would be longer than a part
+        best = min(best[0], max(1, int(config.plan.part_steps / draw_cost))), best[1]
     draws, lanes = block_shape or best
     cost = _cost(system.operations(shape.static), D, k, every, measure, rotates=rotates)
     cost *= _times_measured(config, refine, shape.n_values)
+    slices = -(-shape.n_lanes // lanes)  # of the lanes, in as many blocks
+    per_part = max(1, int(config.plan.part_steps / (cost * draws * lanes + draw_cost * draws / slices)))
+    if system.trained:  # every network in one part, and no other
+        per_part = -(-per_part // slices) * slices
     return Group(
         **vars(shape),
         first_cell=first_cell,
@@ -220,7 +229,8 @@ def make_group(
         renormalise_every=every,
         fused=lacking is None,
         cost=cost,
-        blocks_per_part=max(1, int(config.plan.part_steps / (cost * draws * lanes))),
+        draw_cost=draw_cost,
+        blocks_per_part=per_part,
         block_bytes=draws * lanes * _bytes_per_cell(D, k, measure),
     )
 

@@ -32,9 +32,19 @@ class TableError(ValueError):
 
 def write_part(path: Path, table: pa.Table, about: Mapping[str, Any]) -> None:
     """A new file with a table and what there is to say of it, not yet flushed to the disk."""
-    told = json.dumps({**about, "rows": table.num_rows, "sha256": _BLANK.decode()}).encode()
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: told})
+    words = told({**about, "rows": table.num_rows}).encode()
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA: words})
     pq.write_table(table, path, **encoding(table.schema))
+    seal(path)
+
+
+def told(about: Mapping[str, Any]) -> str:
+    """What a file says of itself, with room for a checksum."""
+    return json.dumps({**about, "sha256": _BLANK.decode()})
+
+
+def seal(path: Path) -> None:
+    """Put the checksum of a file into the room that `told` left."""
     content = path.read_bytes()
     at = content.rindex(_MARK) + len(_MARK)
     with open(path, "r+b") as file:
@@ -91,11 +101,16 @@ def believed(path: Path, *, plan: str, index: int, rows: int | None) -> Belief:
         FileNotFoundError: there is none.
     """
     file, about = _open(path)
-    if (about["plan"], about["part"]) != (plan, index):
-        raise TableError(f"{path} belongs to another plan or place ({about['plan']}, part {about['part']}): {REPAIR}")
+    check_place(path, about, plan=plan, index=index)
     if rows not in (None, there := file.metadata.num_rows):
         raise TableError(f"{path} must have {rows} rows, got {there}: {REPAIR}")
     return Belief(about, tuple(file.schema_arrow.names))
+
+
+def check_place(path: Path, about: Mapping[str, Any], *, plan: str, index: int) -> None:
+    """Refuse a file that says of itself that it is of another plan, or another part of it."""
+    if (about["plan"], about["part"]) != (plan, index):
+        raise TableError(f"{path} belongs to another plan or place ({about['plan']}, part {about['part']}): {REPAIR}")
 
 
 def odd_ones(beliefs: Mapping[Path, Belief]) -> dict[Path, str]:
@@ -111,6 +126,12 @@ def odd_ones(beliefs: Mapping[Path, Belief]) -> dict[Path, str]:
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
+    file = pq.ParquetFile(pa.BufferReader(read_sealed(path)))
+    return file, json.loads(file.metadata.metadata[METADATA])
+
+
+def read_sealed(path: Path) -> bytes:
+    """All bytes of a file, if they are as they were written; raises as `read_part` does."""
     # Bytes before meaning: what a damaged file makes of its reader is anybody's guess.
     try:
         content = path.read_bytes()
@@ -126,8 +147,7 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     blank.update(memoryview(content)[at + len(_BLANK) :])
     if blank.hexdigest().encode() != content[at : at + len(_BLANK)]:
         raise TableError(f"{path} is damaged (its checksum does not fit): {REPAIR}")
-    file = pq.ParquetFile(pa.BufferReader(content))
-    return file, json.loads(file.metadata.metadata[METADATA])
+    return content
 
 
 def put(path: Path, write: Any, *, temporary: Path) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -63,9 +63,11 @@ class Part:
 
     @property
     def cost(self) -> float:
-        """Of its blocks, in steps of the reference network."""
+        """Of its blocks and draws, in steps of the reference network."""
         G, S = self.group.block_shape
-        return self.group.cost * G * S * self.n_blocks
+        slices = self.group.lane_slices
+        draws = G * ((self.first_block + self.n_blocks - 1) // slices - self.first_block // slices + 1)
+        return self.group.cost * G * S * self.n_blocks + self.group.draw_cost * draws
 
     def blocks(self) -> Iterator[Block]:
         """The part's blocks, each made when it is asked for."""
@@ -87,6 +89,10 @@ class Part:
         cell_id = np.concatenate(ids)
         order = np.argsort(cell_id[:, 0])
         return Networks({name: np.concatenate(each)[order] for name, each in axes.items()}, cell_id[order])
+
+    def cell_id(self) -> np.ndarray:
+        """Of its cells, (cells,), ascending."""
+        return np.sort(np.concatenate([block.cell_id[block.real] for block in self.blocks()]))
 
     @cached_property
     def n_cells(self) -> int:
@@ -146,6 +152,16 @@ class Plan:
                 yield Part(index, group, first, min(group.blocks_per_part, group.n_blocks - first))
                 index += 1
 
+    def part_of(self, cell_id: int) -> Part | None:
+        """The part that has a cell; None if no part does."""
+        for part in self.parts():
+            group, (G, S) = part.group, part.group.block_shape
+            draw, lane = divmod(cell_id - group.first_cell, group.n_lanes)
+            block = draw // G * group.lane_slices + lane // S
+            if 0 <= draw < group.n_draws and 0 <= block - part.first_block < part.n_blocks:
+                return part
+        return None
+
     def share(self, index: int, count: int) -> list[Part]:
         """The parts of one of `count` processes, in the order of their index: the dearest are dealt out first, so that
         all have about as much to do. Every part belongs to exactly one of them.
@@ -188,7 +204,7 @@ class Plan:
 
     def seconds(self, cores: int) -> float:
         """A rough estimate of the time on CPU cores, compilations included."""
-        steps = sum(group.n_cells * group.cost for group in self.groups)
+        steps = sum(group.n_cells * group.cost + group.n_draws * group.draw_cost for group in self.groups)
         rate = REFERENCE_RATE[self.config.backend.dtype]
         return steps / rate / max(cores, 1) + COMPILE_SECONDS * self.programs * len(self.groups)
 
@@ -199,7 +215,7 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:
         ConfigError: a system, an axis or a value that does not exist, or k > D for a shape of the grid.
     """
-    system = get(config.system.name)
+    config, system = with_data(config)
     refine = read_refine(config.grid)
     if config.grid.get("cells") is not None:
         if config.transitions is not None:
@@ -219,7 +235,27 @@ def make_plan(config: SweepConfig) -> Plan:
     return Plan(config, system, tuple(groups), refine)
 
 
-def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[float, ...], tuple[int, int]]:
+def with_data(config: SweepConfig) -> tuple[SweepConfig, System]:
+    """A sweep whose grid has the mark of its data, so that it can be planned again where the data are not, and its
+    system.
+
+    Raises:
+        ConfigError: a system that does not exist, or data that it cannot read.
+    """
+    system = get(config.system.name)
+    if config.system.data is None:
+        return config, system
+    cells = config.grid.get("cells")
+    grids = [config.grid, *cells] if isinstance(cells, Sequence) else [config.grid]
+    marks = [grid.get("data") for grid in grids if isinstance(grid, Mapping)]
+    given = next((mark for mark in marks if mark is not None), None)
+    system = system.over(config.system.data, given if isinstance(given, str) else None)
+    if given is not None:  # what is no mark of these data is refused when the grid is read
+        return config, system
+    return replace(config, grid={**config.grid, "data": system.axis("data").choices[0]}), system
+
+
+def _block_shapes(system: System, config: SweepConfig) -> dict[tuple[Any, ...], tuple[int, int]]:
     """By the values of the static axes, the block shapes of the grid in `plan.shaped_for`, if there is one."""
     if config.plan.shaped_for is None:
         return {}

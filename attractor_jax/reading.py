@@ -1,4 +1,6 @@
-"""How is a table of a run read? One run or several, every part checked, cells with their regimes."""
+"""How is a table of a run read? One run or several, every part checked, cells with their regimes; and what else is kept
+of a cell.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from attractor_jax.parts import REPAIR, TableError, read_part
 from attractor_jax.provenance import MADE_BY, makers
 from attractor_jax.regimes import classify
-from attractor_jax.store import CELL_TABLES, CELLS, read_manifest
+from attractor_jax.store import CELL_TABLES, CELLS, WEIGHTS, path_of, read_manifest, read_plan
+from attractor_jax.weights import load_weights
 
 
 def list_tables(run: str | os.PathLike[str]) -> list[str]:
@@ -63,6 +67,28 @@ def read_run(
     joined = joined.drop_duplicates(identity, ignore_index=True)
     joined.attrs = {"axes": axes, "runs": runs}
     return joined
+
+
+def read_weights(run: str | os.PathLike[str], cell_id: int) -> dict[str, np.ndarray]:
+    """The arrays of the network of one cell, as it was trained.
+
+    Raises:
+        TableError: a directory that is no run, a run that keeps no networks, a cell that it does not have (yet), a
+            damaged file.
+    """
+    run = Path(run)
+    plan = read_plan(run)
+    if not plan.system.trained:
+        raise TableError(f"{run} keeps no networks: system {plan.system.name} draws them")
+    part = plan.part_of(cell_id)
+    if part is None:
+        raise TableError(f"{run} must have the cell {cell_id}: it has those from 0 to {plan.n_cells - 1}")
+    path = path_of(run, part, WEIGHTS)
+    try:
+        weights = load_weights(path, plan=plan.hash, index=part.index, cell_id=part.cell_id())
+    except FileNotFoundError:
+        raise TableError(f"{path} is missing: {REPAIR}") from None
+    return weights.of(cell_id)
 
 
 def _read_one(run: Path, table: str, thresholds: Mapping[str, Any]) -> pd.DataFrame:

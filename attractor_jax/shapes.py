@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,17 @@ def _columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def listed(system: System, cells: dict[str, np.ndarray]) -> Iterator[Shape]:
-    """Every cell is its own draw with a single lane."""
+    """Every cell, in canonical order, is its own draw with a single lane."""
     static, draws, lanes = _axes(system)
     n_cells = len(next(iter(cells.values())))
-    shapes = np.stack([cells[name] for name in static], axis=1) if static else np.zeros((n_cells, 0), int)
-    for shape in np.unique(shapes, axis=0):
-        here = np.all(shapes == shape, axis=1)
+    columns = [cells[name].tolist() for name in static]
+    for point, group in groupby(range(n_cells), key=lambda i: tuple(column[i] for column in columns)):
+        here = list(group)
         yield Shape(
-            {name: cells[name].dtype.type(value).item() for name, value in zip(static, shape, strict=True)},
+            dict(zip(static, point, strict=True)),
             {name: cells[name][here] for name in draws},
             {name: cells[name][here][:, None] for name in lanes},
-            n_draws=int(here.sum()),
+            n_draws=len(here),
             n_lanes=1,
             n_values=1,
         )

@@ -4,6 +4,7 @@
         manifest.json            what was planned, and the configuration that it can be planned from again
         cells/part-*.parquet     one file a part: a part that exists, and can be believed, is done
         <table>/part-*.parquet   further tables, where the plan has them, written before the part's cells
+        weights/part-*.npz       the networks of a system that trains them, written before anything else of the part
         figures/, _tmp/
         _aside/                  what did not belong where it lay: damaged parts, parts of other plans, strangers
 
@@ -29,8 +30,10 @@ import pyarrow as pa
 from attractor_jax.config import ALONE, ConfigError, SweepConfig
 from attractor_jax.parts import Belief, TableError, believed, odd_ones, put, write_part
 from attractor_jax.plan import NUMERICS_VERSION, Part, Plan, make_plan
+from attractor_jax.weights import Weights, load_weights, write_weights
 
 CELLS = "cells"
+WEIGHTS = "weights"
 CELL_TABLES = (CELLS, "refined", "forward", "backward")  # one row a cell in each of them, with the same columns
 
 # Nobody writes one file for so long: a temporary of another machine that is older was left by a process that died.
@@ -63,7 +66,7 @@ class RunDirectory:
         self._beliefs: dict[str, dict[Path, Belief]] = {}
         self._command = command
         self._tmp = self.path / "_tmp"
-        for folder in (self._tmp, *(self.path / table for table in (CELLS, *plan.tables))):
+        for folder in (self._tmp, *(self.path / table for table in folders(plan))):
             folder.mkdir(parents=True, exist_ok=True)
         self._sweep_leftovers()
         self._agree_on_manifest()
@@ -74,9 +77,17 @@ class RunDirectory:
             self.has(part)
         self._refuse_odd_ones()
 
-    def write(self, part: Part, tables: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> None:
-        """Put the tables of one finished part in their places, the cells last."""
+    def write(
+        self,
+        part: Part,
+        tables: Mapping[str, pa.Table],
+        provenance: Mapping[str, Any],
+        weights: Weights | None = None,
+    ) -> None:
+        """Put the tables of one finished part in their places, its networks first and the cells last."""
         about = {**provenance, "plan": self.plan.hash, "part": part.index}
+        if weights is not None:
+            self._put(path_of(self.path, part, WEIGHTS), lambda path: write_weights(path, weights, about))
         for name, table in sorted(tables.items(), key=lambda item: item[0] == CELLS):
             self._put(self.path / name / part.file, lambda path, table=table: write_part(path, table, about))
         self.done.add(part.index)
@@ -84,8 +95,8 @@ class RunDirectory:
     def has(self, part: Part) -> bool:
         """Is the part there, and can it be believed?"""
         there = True
-        for table in (CELLS, *self.plan.tables):
-            path = self.path / table / part.file
+        for table in folders(self.plan):
+            path = path_of(self.path, part, table)
             try:
                 self._beliefs.setdefault(table, {})[path] = believe(self.path, self.plan, part, table)
             except FileNotFoundError:
@@ -107,7 +118,7 @@ class RunDirectory:
     def _was_mended(self, moved: Path, path: Path, part: Part, table: str) -> bool:
         """Did another process put a whole part in the place of the one that was just moved? Then it goes back."""
         try:
-            believed(moved, plan=self.plan.hash, index=part.index, rows=rows_of(part, table))
+            _believe(moved, self.plan, part, table)
         except TableError:
             return False
         os.replace(moved, path)
@@ -199,20 +210,38 @@ def rows_of(part: Part, table: str) -> int | None:
 
 
 def believe(run: Path, plan: Plan, part: Part, table: str) -> Belief:
-    """The file that a table has of a part; raises as `parts.believed` does."""
-    return believed(run / table / part.file, plan=plan.hash, index=part.index, rows=rows_of(part, table))
+    """The file that a folder of a run has of a part; raises as `parts.believed` does."""
+    return _believe(path_of(run, part, table), plan, part, table)
+
+
+def _believe(path: Path, plan: Plan, part: Part, table: str) -> Belief:
+    if table == WEIGHTS:
+        weights = load_weights(path, plan=plan.hash, index=part.index, cell_id=part.cell_id())
+        return Belief({"plan": plan.hash, "part": part.index}, tuple(weights.arrays))
+    return believed(path, plan=plan.hash, index=part.index, rows=rows_of(part, table))
 
 
 def strangers(run: Path, plan: Plan) -> list[Path]:
-    """What lies in a table's folder without being a part of this plan."""
-    known = {part.file for part in plan.parts()}
+    """What lies in the folder of a table or of the weights without being a part of this plan."""
+    known = {path_of(run, part, table) for part in plan.parts() for table in folders(plan)}
     return sorted(
         path
-        for table in (CELLS, *plan.tables)
+        for table in folders(plan)
         if (run / table).is_dir()
         for path in (run / table).iterdir()
-        if path.name not in known
+        if path not in known
     )
+
+
+def folders(plan: Plan) -> tuple[str, ...]:
+    """The folders of a run in which every part has a file."""
+    return (CELLS, *plan.tables, *((WEIGHTS,) if plan.system.trained else ()))
+
+
+def path_of(run: Path, part: Part, table: str) -> Path:
+    """Where the file lies that a folder of a run has of a part."""
+    path = run / table / part.file
+    return path.with_suffix(".npz") if table == WEIGHTS else path
 
 
 def manifest(plan: Plan, command: Sequence[str] = ()) -> dict[str, Any]:

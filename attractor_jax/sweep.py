@@ -21,6 +21,7 @@ from attractor_jax.refinement import refine
 from attractor_jax.schema import RECURRENCE, RESULTS, Column, arrow_schema, check_columns, common_before
 from attractor_jax.store import CELLS, RunDirectory
 from attractor_jax.transitions import find_transitions, transition_columns
+from attractor_jax.weights import Weights
 
 
 def run_sweep(
@@ -65,6 +66,7 @@ def run_sweep(
         if engine is None or engine.group is not part.group:
             engine = Engine(plan, part.group, devices, memory_budget(backend, devices), backend.batch, progress)
         began = time.perf_counter()
+        weights = trained(part, engine) if plan.system.trained else None
         taken: dict[str, Any] = {}
         if known is None:
             tables = compute_part(plan, part, engine)
@@ -75,7 +77,28 @@ def run_sweep(
             part,
             tables,
             {"engine": engine.name, **provenance, **taken, "seconds": round(time.perf_counter() - began, 3)},
+            weights,
         )
+
+
+def trained(part: Part, engine: Engine) -> Weights:
+    """The networks of a part, trained all at once: the blocks find them with the engine."""
+    rows: dict[tuple[Any, ...], int] = {}
+    axes: list[dict[str, Any]] = []
+    ids, networks = [], []
+    for block in part.blocks():
+        of_block = engine.draw_axes(block)
+        for each in of_block:
+            if rows.setdefault(tuple(each.values()), len(axes)) == len(axes):
+                axes.append(each)
+        of_draw = np.array([rows[tuple(each.values())] for each in of_block])
+        ids.append(block.cell_id[block.real])
+        networks.append(np.broadcast_to(of_draw[:, None], block.real.shape)[block.real])
+    draws = engine.draws(axes)
+    cell_id = np.concatenate(ids)
+    order = np.argsort(cell_id)
+    arrays = {name: np.stack([draw[name] for draw in draws]) for name in draws[0]}
+    return Weights(cell_id[order], np.concatenate(networks)[order], arrays)
 
 
 def compute_part(plan: Plan, part: Part, engine: Engine) -> dict[str, pa.Table]:

@@ -34,22 +34,27 @@ class RunParser(OneLineParser):
         self.add_argument("run", metavar="RUN", type=Path, help="run directory, as the sweep printed it last")
 
 
-def read_assignments(option: str, given: list[str]) -> Mapping[str, float]:
-    """The numbers of an option that is given as AXIS=VALUE, again and again.
+def read_assignments(option: str, given: list[str]) -> Mapping[str, float | str]:
+    """The values of an option that is given as AXIS=VALUE, again and again: numbers, and what reads as none as it is.
 
     Raises:
         ArgumentProblem: one that cannot be read.
     """
-    read: dict[str, float] = {}
+    read: dict[str, float | str] = {}
     for text in given:
         axis, equals, value = text.partition("=")
+        if not (axis and equals and value):
+            raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}")
         try:
-            if not (axis and equals):
-                raise ValueError
             read[axis] = float(value)
         except ValueError:
-            raise ArgumentProblem(f"`{option}` must be AXIS=VALUE, such as N=4, got {text!r}") from None
+            read[axis] = value
     return read
+
+
+def as_assignments(values: Mapping[str, float | str], equals: str = "=") -> list[str]:
+    """The values again as words of a command line, or with nothing between as parts of a file's name."""
+    return [f"{axis}{equals}{value if isinstance(value, str) else f'{value:g}'}" for axis, value in values.items()]
 
 
 def answered(command: Callable[[], int]) -> int:

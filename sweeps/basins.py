@@ -69,7 +69,7 @@ def _basins(argv: list[str] | None) -> int:
     return 0
 
 
-def tables(run: Path, where: Mapping[str, float], how: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
+def tables(run: Path, where: Mapping[str, float | str], how: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables that a run can have, each with its name, as they are made."""
     from attractor_jax import backend
     from attractor_jax.axes import select

@@ -172,7 +172,7 @@ class _Simulated:
         values = 10.0**points if image.logarithmic else points
         cells = image.cells
         axes = table_axes(cells)
-        same = {axis: cells[axis].iloc[0].item() for axis in axes if axis not in (image.across, image.up)}
+        same = {axis: cells[axis].head(1).item() for axis in axes if axis not in (image.across, image.up)}
         listed = [{**same, image.across: x, image.up: y} for x, y in values.tolist()]
         found = measured_again(replace(self.plan.config, grid={"cells": listed}, transitions=None), self.devices)
         if "theta" in found.columns:

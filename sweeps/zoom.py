@@ -109,7 +109,7 @@ def zoomed(
     from attractor_jax.axes import table_axes
 
     cells = image.cells
-    same = {axis: cells[axis].iloc[0].item() for axis in table_axes(cells) if axis not in given}
+    same = {axis: cells[axis].head(1).item() for axis in table_axes(cells) if axis not in given}
     grid = {**same, **given}
     config = replace(plan.config, grid=grid, plan=replace(plan.config.plan, shaped_for=None), extend=None)
     words = [word for word in command if not word.lstrip("+~").startswith(("grid.", "plan.shaped_for", "extend="))]
@@ -149,7 +149,7 @@ def _sums(values: np.ndarray, box: Any) -> np.ndarray:
     return sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
 
 
-def _image_of(run: Path, where: Mapping[str, float]) -> Image:
+def _image_of(run: Path, where: Mapping[str, float | str]) -> Image:
     """The one image of a run.
 
     Raises:

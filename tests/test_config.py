@@ -137,7 +137,7 @@ REFUSED = {
     "grid.cells=3": f"grid.cells must be {CELLS}, got 3",
     "grid.cells=[]": f"grid.cells must be {CELLS}, got []",
     "grid.cells='{s: 1}'": f"grid.cells must be {CELLS}, got {{'s': 1}}",
-    "grid.cells=[1]": "grid.cells[0] must be a mapping of axes to numbers, got 1",
+    "grid.cells=[1]": "grid.cells[0] must be a mapping of axes to values, got 1",
     "grid.cells='[{s: 1}, {a: 1}]'": (
         "grid.cells[1].a is no axis of system uniform, which has N, D, seed, replicate and s"
     ),
@@ -212,7 +212,7 @@ REFUSED = {
     "+foo=1": f"foo is no key of a sweep, which has {SWEEP}",
     "measur.steps=100": f"measur is no key of a sweep, which has {SWEEP}",
     "measure.longest_perod=4": f"measure.longest_perod is no key of measure, which has {MEASURE}",
-    "system.s=1": "system.s is no key of system, which has name",
+    "system.s=1": "system.s is no key of system, which has name and data",
     "~measure.steps": "measure.steps must be given",
     "~measure": "measure must be given",
     # Choices.

@@ -451,7 +451,7 @@ def test_out_and_where(stored: Callable[[pd.DataFrame], Path], capsys: pytest.Ca
         (phase_diagram.main, ["--x", "s", "--y", "s"], 2, "`--y` must be another axis than `--x`"),
         (phase_diagram.main, ["--value", "entropy"], 2, "'entropy'"),
         (phase_diagram.main, ["--where", "N"], 2, "`--where` must be AXIS=VALUE, such as N=4, got 'N'"),
-        (phase_diagram.main, ["--where", "N=four"], 2, "got 'N=four'"),
+        (phase_diagram.main, ["--where", "N=four"], 2, "`--where` must give N a number, got 'four'"),
         (phase_diagram.main, ["--where", "q=4"], 2, "`--where` must name axes of the table"),
         (phase_diagram.main, ["--where", "N=3"], 2, "`--where` must give N a value that it has here, 2, 4, got 3"),
         (phase_diagram.main, ["--where", "N=2", "--y", "N"], 2, "got 'N', which is 2 throughout"),

@@ -60,7 +60,7 @@ class Page:
         name = str(place.df["system"].iloc[0]) if place.df is not None and len(place.df) else "uniform"
         if place.df is None and "system" in given:
             try:
-                name = read_choice("system", given["system"], list(REGISTRY))
+                name = read_choice("system", given["system"], _systems())
             except ArgumentProblem as problem:
                 self.notes.append(str(problem))
         self.system = get(name)
@@ -92,7 +92,7 @@ class Page:
             self.run = RunPanel(self.place.df, self._chosen, self._turned_diagram)
             left.append(self.run.layout)
         else:
-            system = Select(title="system", options=list(REGISTRY), value=self.system.name, width=190, name="system")
+            system = Select(title="system", options=_systems(), value=self.system.name, width=190, name="system")
             system.js_on_change("value", CustomJS(code="window.location.search = '?system=' + cb_obj.value"))
             left.append(system)
         surprise = Button(label="surprise me", width=150, height=28, margin=(2, 8, 0, 4), name="surprise")
@@ -339,6 +339,11 @@ class Page:
         self.portrait.clear()
         self.state.text = ""
         self.words.text = f'<span role="alert" style="color: {RED}">Cannot be shown: {escape(said)}</span>'
+
+
+def _systems() -> list[Any]:
+    """Those whose networks can be drawn at once."""
+    return [name for name in REGISTRY if not get(name).trained]
 
 
 def open_page(document: Document, place: Workplace) -> Page:

@@ -10,7 +10,8 @@ the system's, its value a `System`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -30,23 +31,35 @@ class Axis:
 
     Attributes:
         name: as in the tables and on the command line.
-        kind: int or float.
-        low, high: bounds, both included.
+        kind: int, float or str.
+        low, high: bounds, both included; of words, which `Axis.of_words` declares, none.
         default: value where the grid is silent; None if the grid must give it.
-        static: it fixes the shape of arrays, so that each value compiles anew.
+        static: it fixes the shape of arrays, so that each value compiles anew. Words do: they choose a program.
         meaning: one phrase, with the unit.
+        choices: the words that it can be; where there are none, any word, and `System.check` says which are good.
+            Values of an axis stand in ascending order everywhere, and words therefore in that of the alphabet.
     """
 
     name: str
-    kind: type[int] | type[float]
+    kind: type[Any]
     low: float
     high: float
-    default: float | None
+    default: Any
     meaning: str
     static: bool = False
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is str and not self.static:
+            raise ValueError(f"axis {self.name} must be static: maps are built from numbers, and not from words")
+
+    @classmethod
+    def of_words(cls, name: str, default: str | None, meaning: str, *, choices: tuple[str, ...] = ()) -> Axis:
+        """A static axis whose values are words."""
+        return cls(name, str, -math.inf, math.inf, default, meaning, static=True, choices=choices)
 
     def column(self) -> Column:
-        return Column(self.name, self.kind.__name__, "", self.meaning)
+        return Column(self.name, "category" if self.kind is str else self.kind.__name__, "", self.meaning)
 
 
 REPLICATE = Axis(
@@ -66,12 +79,14 @@ class System:
         axes: in canonical order: static ones, then `seed` and `replicate`, then the others, the fastest last.
         draw_axes: axes that `draw` reads. Cells that agree in them share one draw.
         parameters: swept axes that `build` reads, as arrays.
-        columns: closed-form columns that `closed_form` fills.
+        columns: columns about the network itself, whatever the orbit: closed forms, or what was found of it when it
+            was trained. `closed_form` fills them.
         outcomes: columns about the state at the end that `outcome` fills.
         rotates: its maps know their `companion` matrix.
         clocked: its states end with a clock; see maps.py.
         stretch: steps that the innermost loops take at once: long steps gain nothing by it, and compile for as long.
         wide: its maps take arrays with an axis of lanes behind their own, as `DelayNetwork` does.
+        trained: its draws cost: they are kept in `weights/`, and nobody makes them again for a picture.
         odd: its maps have f(-state) = -f(state): an attractor is its own mirror image, or has a partner that is.
     """
 
@@ -85,7 +100,22 @@ class System:
     clocked: ClassVar[bool] = False
     stretch: ClassVar[int] = 8
     wide: ClassVar[bool] = False
+    trained: ClassVar[bool] = False
     odd: ClassVar[bool] = False
+
+    def over(self, data: str, mark: str | None) -> System:
+        """This system reading some data, whose mark is the one choice of its static axis `data`.
+
+        Args:
+            data: where they are, as a person gave it in `system.data`. It is in no row and no hash: the mark is, which
+                changes with every byte of them.
+            mark: theirs, where it is known already: of a run that was made from them. Then nothing is opened before a
+                draw needs it, and what has another mark by then is refused.
+
+        Raises:
+            ConfigError: there are no such data, or the system takes none.
+        """
+        raise ConfigError("system.data", f"must be left out: system {self.name} takes none", data)
 
     def dimension(self, static: Mapping[str, Any]) -> int:
         """Dimension D of the state, without a clock."""
@@ -98,6 +128,12 @@ class System:
     def operations(self, static: Mapping[str, Any]) -> float:
         """Floating-point operations of one step of the map, for estimates of cost only."""
         return 10.0 * self.dimension(static)
+
+    def draw_operations(self, static: Mapping[str, Any], draws: Mapping[str, np.ndarray]) -> float | np.ndarray:
+        """Floating-point operations of making a draw, for estimates of cost only: of each, for draws that differ in
+        `draws` (each of shape (draws,)), or of all alike.
+        """
+        return 0.0
 
     def numbers(self, static: Mapping[str, Any]) -> int | None:
         """What a thread of the engine `fused` keeps of a network: its draw, its state and a tangent vector; None where
@@ -116,6 +152,15 @@ class System:
         """The arrays that cells with these `draw_axes` share, in float64."""
         return {}
 
+    def draws(self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any]) -> list[Draw]:
+        """The draws of some `draw_axes`, no two alike, with arrays of the same shapes. What is trained is trained here,
+        all at once; each draw must be the same to the last bit whatever others it is asked for with.
+
+        Args:
+            devices: where, if the host is not enough; how many there are changes no number.
+        """
+        return [self.draw(**each) for each in axes]
+
     def initial_states(self, draw: Draw, axes: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> np.ndarray:
         """Where the orbits of one draw start: (cells, D), for cells that differ in `lanes` (each of shape (cells,))."""
         raise NotImplementedError
@@ -125,8 +170,11 @@ class System:
         raise NotImplementedError
 
     def closed_form(self, draws: Draw, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The `columns`, each of shape (G, S), for G draws (leading axis of `draws`) times S cells each (parameters
-        of shape (G, S)).
+        """The `columns`, each of shape (G, S) or (G, S, n), for G draws (leading axis of `draws`) times S cells each
+        (parameters of shape (G, S)).
+
+        It is asked again for every block, padding included: what takes long to find of a network is found in `draws`,
+        stands in the draw, and is only spread out here.
         """
         return {}
 
@@ -181,4 +229,17 @@ def get(name: str) -> System:
     system = system() if isinstance(system, type) else system
     if not isinstance(system, System):
         raise ConfigError("system.name", f"must name a System; {found[name].value} is a {type(system).__name__}", name)
+    return system
+
+
+def drawn(name: str) -> System:
+    """The system of this name, for a look at single networks of it.
+
+    Raises:
+        ConfigError: there is none, or it trains its networks.
+    """
+    system = get(name)
+    if system.trained:
+        must = "must be a system that draws its networks: those that are trained are looked at as cells of a run"
+        raise ConfigError("system.name", must, name)
     return system
