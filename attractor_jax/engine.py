@@ -169,7 +169,7 @@ class Engine:
         keys = [tuple(each.values()) for each in axes]
         new = {key: each for key, each in zip(keys, axes, strict=True) if key not in self._drawn}
         if new:
-            made = self.plan.system.draws(list(new.values()), self.devices)
+            made = self.plan.system.draws(list(new.values()), self.devices, self.wait)
             self._drawn.update(zip(new, made, strict=True))
         found = [self._drawn[key] for key in keys]
         if new:

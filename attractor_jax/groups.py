@@ -188,7 +188,7 @@ def make_group(
             that cannot compute it.
     """
     measure = config.measure
-    system.check(shape.static, shape.lanes)
+    system.check(shape.static, shape.draws | shape.lanes)
     D = system.dimension(shape.static)
     k = D if measure.k == "all" else measure.k
     if k > D:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from attractor_jax.config import ConfigError, a_list
 
 DATA_KEY, LABEL_KEY = "system.data", "grid.label"
 
+# Pixels along an edge of scikit-learn's digits.
+DIGITS_SIDE = 8
 # Of a bar, in pixels: an edge of the image, the standard deviation of its profile, and the radius of the round window
 # that ends it. With these both the profile and the ends are soft enough for the grid of pixels not to show.
 BAR_SIDE, BAR_WIDTH, BAR_LENGTH = 8, 1.0, 3.2
@@ -94,16 +97,33 @@ def load(data: str, label: int = -1) -> Images:
 
 @cache
 def mark(data: str) -> str:
-    """The name under which a data set stands in tables: that of a file has a fingerprint of what is in it.
+    """The name under which a data set stands in tables: its size, and of a file a fingerprint of what is in it.
 
     Returns:
-        `digits`, `bars` and `bump` as they are; STEM-XXXXXXXX of a file, XXXXXXXX the first eight hexadecimal digits of
-        the sha256 of its bytes.
+        `digits-8x8` and the like; of a file STEM-16x16-XXXXXXXX, XXXXXXXX the first eight hexadecimal digits of the
+        sha256 of its bytes.
 
     Raises:
         ConfigError: of `system.data`: no such data set, or none that can be used.
     """
-    return data if data == "digits" or data in _DRAWN else f"{Path(data).stem}-{_file(data)[0]}"
+    if data == "digits" or data in _DRAWN:
+        side = {"digits": DIGITS_SIDE, "bars": BAR_SIDE, "bump": BUMP_SIDE}[data]
+        return f"{data}-{side}x{side}"
+    fingerprint, ((learned, _), _) = _file(data)
+    side = math.isqrt(learned.shape[1])
+    return f"{Path(data).stem}-{side}x{side}-{fingerprint}"
+
+
+def side_of(mark: str) -> int:
+    """Pixels of an edge of the images of a data set, as its mark tells.
+
+    Raises:
+        ConfigError: of `grid.data`: that is no mark.
+    """
+    sizes = re.findall(r"-(\d+)x\1(?:-[0-9a-f]{8})?$", mark)
+    if not sizes:
+        raise ConfigError("grid.data", "must be left out: system.data says what it is", mark)
+    return int(sizes[0])
 
 
 def hole(corner: tuple[int, int], side: int, patch: int) -> Bool[np.ndarray, "pixels"]:

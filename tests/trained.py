@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,9 +70,12 @@ class TunedSystem(System):
     def draw_operations(self, static: Mapping[str, Any], draws: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.full(len(draws["seed"]), 1e6)
 
-    def draws(self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any]) -> list[Draw]:
+    def draws(
+        self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any], wait: Callable[[], None] = lambda: None
+    ) -> list[Draw]:
         assert len(devices) > 0
         self.asked.append(list(axes))
+        wait()
         return super().draws(axes, devices)
 
     def draw(self, **axes: Any) -> Draw:

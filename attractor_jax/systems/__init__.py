@@ -11,7 +11,7 @@ the system's, its value a `System`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -91,10 +91,10 @@ class System:
     """
 
     name: ClassVar[str]
-    axes: ClassVar[tuple[Axis, ...]]
+    axes: tuple[Axis, ...]
     draw_axes: ClassVar[tuple[str, ...]] = ()
     parameters: ClassVar[tuple[str, ...]]
-    columns: ClassVar[tuple[Column, ...]] = ()
+    columns: tuple[Column, ...] = ()
     outcomes: ClassVar[tuple[Column, ...]] = ()
     rotates: ClassVar[bool] = False
     clocked: ClassVar[bool] = False
@@ -152,12 +152,15 @@ class System:
         """The arrays that cells with these `draw_axes` share, in float64."""
         return {}
 
-    def draws(self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any]) -> list[Draw]:
+    def draws(
+        self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any], wait: Callable[[], None] = lambda: None
+    ) -> list[Draw]:
         """The draws of some `draw_axes`, no two alike, with arrays of the same shapes. What is trained is trained here,
         all at once; each draw must be the same to the last bit whatever others it is asked for with.
 
         Args:
             devices: where, if the host is not enough; how many there are changes no number.
+            wait: to be called again and again where it takes long; what it raises shall end the trainings.
         """
         return [self.draw(**each) for each in axes]
 
@@ -201,6 +204,7 @@ REGISTRY = {
     "regression": "attractor_jax.systems.learning:RegressionDescent",
     "digits": "attractor_jax.systems.learning:DigitsDescent",
     "trainability": "attractor_jax.systems.learning:TrainabilityDescent",
+    "continuous": "attractor_jax.systems.continuous:Continuous",
     "uniform_plane": "attractor_jax.systems.plane:UniformPlane",
     "gaussian_plane": "attractor_jax.systems.plane:GaussianPlane",
     "henon_plane": "attractor_jax.systems.plane:HenonPlane",
