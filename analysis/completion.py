@@ -118,13 +118,13 @@ def draw(df: pd.DataFrame, kept: Mapping[int, Trained], *, images: int | None = 
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     grid = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=heights)
     for ax, block, height in zip(grid[:, 0], blocks, heights, strict=True):
-        ax.set(xlim=(-named, BREADTH), ylim=(height - HEAD, -HEAD), aspect="equal")
+        ax.set(xlim=(-named - 0.02, BREADTH + 0.02), ylim=(height - HEAD, -HEAD), aspect="equal")
         ax.set_axis_off()
         _head(ax, block)
         for row, (name, sequence) in enumerate(block.rows):
             _row(ax, ROW * row, name, sequence, block.reach)
-    shown = ["task", "T", *([] if df["label"].nunique() == 1 else ["label"])]
-    captions.caption(figure, df.drop(columns=list(ASKED)), shown, _notes(df, blocks), orbits=False)
+    df = df.drop(columns=list(ASKED))
+    captions.caption(figure, df, ["task", "T", *varied_axes(df)], _notes(df, blocks), orbits=False)
     return figure
 
 
@@ -240,9 +240,9 @@ def _notes(df: pd.DataFrame, blocks: list[Block]) -> list[str]:
     with np.errstate(invalid="ignore"):
         beyond = int(((states > 1.005) | (states < -0.005)).any(axis=1).sum())
     if beyond:
-        high = float(np.nanmax(states))
-        words = f"Pixels above 1 are drawn as 1, below 0 as 0, in {beyond} of {len(states)} states"
-        notes.append(f"{words}: the largest is {high:.3g}.")
+        low, high = (f"{each:.3g}".replace("-", "\N{MINUS SIGN}") for each in (np.nanmin(states), np.nanmax(states)))
+        words = f"Pixels are drawn between 0 and 1; some of {beyond} of the {len(states)} states lie beyond"
+        notes.append(f"{words} ({low} to {high}).")
     if np.isnan(states).any():
         notes.append("Grey: the loop overflowed.")
     if len(rest := [n for n in sorted(df["n2"].unique()) if int(np.sqrt(n)) ** 2 != n]):
