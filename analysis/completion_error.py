@@ -78,7 +78,7 @@ def draw(df: pd.DataFrame, *, level: float = LEVEL, resamples: int = RESAMPLES) 
     columns = min(len(found), COLUMNS)
     above = -(-len(found) // columns)
     rows = above + (len(found) <= FEW_PANELS)
-    figure = style.new_figure(rows * (2.3 if columns <= 2 else 1.75) + 2.0)
+    figure = style.new_figure(rows * (2.2 if columns <= 2 else 1.75) + 2.0)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row" if rows > above else True)
     whole: list[np.ndarray] = []
     parts: list[np.ndarray] = []
@@ -87,7 +87,7 @@ def draw(df: pd.DataFrame, *, level: float = LEVEL, resamples: int = RESAMPLES) 
         medians = curves(group.rows, ERRORS, level=level, resamples=resamples)
         for T, curve in medians.items():
             _line(ax, curve, colours[T], shifts[T], "-", intervals=True)
-            whole.append(curve["value"].to_numpy())
+            whole.append(curve[["value", "low", "high"]].to_numpy().ravel())
         ax.set_title(titled(axes, group.values))
         if rows == above:
             continue
@@ -99,10 +99,9 @@ def draw(df: pd.DataFrame, *, level: float = LEVEL, resamples: int = RESAMPLES) 
             for T, curve in medians.items():
                 _line(ax, curve, colours[T], shifts[T], dash, intervals=False)
                 parts.append(curve["value"].to_numpy())
-        ax.set_title("its parts")
     low, high = _limits(np.concatenate([*whole, df[list(FILLS)].to_numpy(float).ravel()]))
-    for ax, group in zip(grid.ravel(), found, strict=False):
-        _baselines(ax, group.rows, low)
+    named = [_baselines(ax, group.rows) for ax, group in zip(grid.ravel(), found, strict=False)]
+    low *= (low / high) ** (0.09 * max(named))  # room for their names
     for number, ax in enumerate(grid.ravel()):
         _dress(ax, *((low, high) if number < above * columns else _limits(np.concatenate(parts))))
     for ax in grid.ravel()[len(found) : above * columns]:
@@ -110,8 +109,8 @@ def draw(df: pd.DataFrame, *, level: float = LEVEL, resamples: int = RESAMPLES) 
     for ax in grid.ravel()[max(len(found) - columns, 0) : len(found)] if rows == above else grid[-1]:
         ax.tick_params(labelbottom=True)  # the lowest of each column
         ax.set_xlabel("loops t")
-    for ax in grid[:, 0]:
-        ax.set_ylabel("error e(t)")
+    for row, ax in enumerate(grid[:, 0]):
+        ax.set_ylabel("error e(t)" if row < above else "its parts")
     figure.legend(handles=_legend(df, colours, rows > above), loc="outside upper left", ncols=4)
     df = df.drop(columns=[axis for axis in ASKED if axis != "components"])
     captions.caption(figure, df, ["T", *axes], _notes(df, high, level), orbits=False)
@@ -145,18 +144,20 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(values[values >= LEAST].min(initial=0.5)) / 1.5, min(high, CUT * 1.35)
 
 
-def _baselines(ax: Axes, rows: pd.DataFrame, low: float) -> None:
-    """What fills reach without a network, and what the hole did."""
+def _baselines(ax: Axes, rows: pd.DataFrame) -> int:
+    """What fills reach without a network, and what the hole did; returns how many are too small to be drawn, and are
+    named at the bottom."""
     ax.axhline(1, color=style.FAINT, linewidth=0.8, zorder=1)
     below = []
     for name, (words, dash) in FILLS.items():
         error = float(rows[name].median())
-        if error < low:
+        if error < LEAST:
             below.append(f"{words}: {error:.0e} ↓".replace("-", "\N{MINUS SIGN}"))
         elif np.isfinite(error):
             ax.axhline(error, color=FILLED, linewidth=1, linestyle=dash, zorder=1)
     if below:
         ax.text(0.02, 0.02, "\n".join(below), transform=ax.transAxes, fontsize=7, color=FILLED, va="bottom")
+    return len(below)
 
 
 def _dress(ax: Axes, low: float, high: float) -> None:
