@@ -130,12 +130,14 @@ def _line(ax: Axes, curve: pd.DataFrame, colour: str, shift: float, dash: Any, *
     value, low, high = (curve[name].to_numpy(float) for name in ("value", "low", "high"))
     beyond = value > CUT
     ax.plot(at, np.where(value > 0, np.minimum(value, CUT), np.nan), color=colour, linestyle=dash, zorder=3)
-    ax.plot(at[beyond], np.full(beyond.sum(), CUT), "^", color=colour, markersize=5.5, zorder=4)
+    if beyond.any():  # a line without points would still take part in the layout
+        ax.plot(at[beyond], np.full(beyond.sum(), CUT), "^", color=colour, markersize=5.5, zorder=4)
     if intervals:
         ax.plot(at[~beyond], value[~beyond], "o", color=colour, markersize=3, zorder=3)
         within = (low < CUT) & (high > low)  # not of NaN
-        foot = np.maximum(low[within], LEAST / 10)
-        ax.vlines(at[within], foot, np.minimum(high[within], CUT), color=colour, linewidth=1, zorder=2)
+        if within.any():
+            foot = np.maximum(low[within], LEAST / 10)
+            ax.vlines(at[within], foot, np.minimum(high[within], CUT), color=colour, linewidth=1, zorder=2)
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

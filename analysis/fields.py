@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from analysis import captions, command, style
 from analysis.groups import groups
@@ -59,7 +60,7 @@ def draw(df: pd.DataFrame, kept: Mapping[int, Trained]) -> Figure:
     if len(found) > MOST_BLOCKS:
         many = ", ".join(f"{axis} ({df[axis].nunique()})" for axis in axes if df[axis].nunique() > 1)
         raise ValueError(f"`where` must leave at most {MOST_BLOCKS} networks, got {len(found)}: values of {many}")
-    figure = style.new_figure(3.75 * len(found) + 1.1)
+    figure = style.new_figure(3.85 * len(found) + 1.35)
     grid = figure.subplots(len(found), 2, squeeze=False)
     for pair, group in zip(grid, found, strict=True):
         row = group.rows.iloc[0]
@@ -70,6 +71,7 @@ def draw(df: pd.DataFrame, kept: Mapping[int, Trained]) -> Figure:
             mesh = _panel(ax, weights, windows)
             ax.set_title(f"{title}: {name}", fontsize=8.5)
             bar = figure.colorbar(mesh, ax=ax, extend="both", location="bottom", pad=0.015, aspect=30, shrink=0.8)
+            bar.locator = MaxNLocator(4, steps=[1, 2, 5, 10])
             bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     df = df.drop(columns=list(ASKED))
     titles = [titled(axes, group.values) for group in found]
