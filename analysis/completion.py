@@ -247,6 +247,8 @@ def _notes(df: pd.DataFrame, blocks: list[Block]) -> list[str]:
         notes.append("Grey: the loop overflowed.")
     if len(rest := [n for n in sorted(df["n2"].unique()) if int(np.sqrt(n)) ** 2 != n]):
         notes.append(f"n2 = {', '.join(map(str, rest))} fills no square: grey places have no unit.")
+    if df["label"].nunique() > 1:
+        notes.append("At the left the label: each row is another network, that learned this class.")
     if any(np.isnan(sequence.errors).any() for sequence in sequences):
         notes.append("no e: the hole took nothing away.")
     return notes

@@ -120,6 +120,7 @@ def test_each_class_has_a_row_after_its_last_stage(table: pd.DataFrame, kept: di
         "0123456789"
     )
     assert len(pictures(figure)) == 10 * 10
+    assert "At the left the label" in caption(figure)
     one = completion.draw(df[df["label"] == 3].pipe(_like, df), again)
     assert "T = 1" in texts(one) and len(pictures(one)) == 2 * completion.IMAGES * 10
 
