@@ -226,7 +226,8 @@ class Continuous(System):
             "fill_nearest": nearest_fill(train, corrupted, holes),
         }
         found |= {name: relative_error(fill, truth, corrupted) for name, fill in filled.items()}
-        kept = np.arange(KEPT) * len(truth) // KEPT  # every so many-th; some twice where there are fewer
+        # Every so many-th, some twice where there are fewer; the states of the spectra start from every fourth of them.
+        kept = np.arange(KEPT) * len(truth) // KEPT
         values = {**weights, **bounds, "images": truth[kept], "holes": holes[kept], **found}
         return {name: np.asarray(value, float) for name, value in values.items()}
 
