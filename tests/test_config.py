@@ -19,11 +19,12 @@ from sweeps.run import checked
 EXPERIMENTS = (
     "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, escape, factorisation_basins, "
     "flatness_digits, flatness_generalisation, hunt, learning_rate_to_chaos, multistability, neurons_and_delays, "
-    "order_to_chaos, second_opinions, smoke, trainability, trainability_large, transitions or xor_basins"
+    "order_to_chaos, second_opinions, seung_bump, seung_digits, seung_pca, seung_phase, seung_ring, seung_usps, smoke, "
+    "trainability, trainability_large, transitions or xor_basins"
 )
 SYSTEMS = (
-    "delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, henon, "
-    "henon_plane, linear, logistic, regression, trainability, uniform, uniform_plane, xor or xor_escape"
+    "continuous, delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, "
+    "henon, henon_plane, linear, logistic, regression, trainability, uniform, uniform_plane, xor or xor_escape"
 )
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
@@ -226,10 +227,10 @@ REFUSED = {
     "system=": f"system must be {SYSTEMS}, got ''",
     "system.name=lorenz": (
         "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, double_well, "
-        "factorisation, xor, xor_escape, regression, digits, trainability, uniform_plane, gaussian_plane, henon_plane "
-        "or factorisation_plane, got 'lorenz'"
+        "factorisation, xor, xor_escape, regression, digits, trainability, continuous, uniform_plane, gaussian_plane, "
+        "henon_plane or factorisation_plane, got 'lorenz'"
     ),
-    "measure=3": "measure must be adaptive, standard or training, got 3",
+    "measure=3": "measure must be adaptive, loops, standard or training, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",
     # What Hydra cannot read.
     "grid.s=[1,": f"grid.s must be {VALUE}, got '[1,'",

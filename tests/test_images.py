@@ -144,7 +144,7 @@ def test_files(tmp_path: Path, suffix: str, square: bool) -> None:
     np.testing.assert_array_equal(whole.train, contents["train/data"])
     np.testing.assert_array_equal(whole.test, contents["test/data"])
     assert whole.others.shape == (0, 9)
-    assert mark(data) == f"mine-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
+    assert mark(data) == f"mine-3x3-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
 
 
 def test_other_types_of_number_will_do(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_file_is_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
 
 
 def test_marks() -> None:
-    assert [mark(data) for data in ("digits", "bars", "bump")] == ["digits", "bars", "bump"]
+    assert [mark(data) for data in ("digits", "bars", "bump")] == ["digits-8x8", "bars-8x8", "bump-16x16"]
 
 
 HOLDS = "must hold train/data, train/target, test/data and test/target"
