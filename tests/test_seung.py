@@ -205,9 +205,9 @@ def test_draws_that_are_stopped_end_soon_and_leave_no_thread(monkeypatch: pytest
 def resumable(*arguments: str) -> Plan:
     """A part for each seed."""
     return plan_of(
-        "system=continuous", "measure=loops", "measure.k=1", *SHORT, "grid.seed={start: 0, num: 3}", "plan.part_steps=20000000",
-        *arguments,
-    )  # fmt: skip
+        *("system=continuous", "measure=loops", "measure.k=1", *SHORT),
+        *("grid.seed={start: 0, num: 3}", "plan.part_steps=20000000", *arguments),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,6 @@ def test_rows_and_weights_of_a_run(run: Path, network: Draw) -> None:
     assert any((kept["images"][5] == image).all() for image in load("digits", 2).test)
     np.testing.assert_array_equal(kept["holes"], network["holes"])
     assert len(np.unique(df["state_norm"])) == 12, "each network and image has an orbit of its own"
-
 
 
 # The experiments at full length

@@ -95,7 +95,9 @@ class Continuous(System):
         self.side = side = images.side_of(self.mark)
         pixels = side * side
         if side < 2:
-            raise ConfigError("system.data", "must have images of 2 x 2 pixels at least: a hole, and what is beside it", data)
+            raise ConfigError(
+                "system.data", "must have images of 2 x 2 pixels at least: a hole, and what is beside it", data
+            )
         self.axes = (
             Axis.of_words("data", self.mark, "what is learned: set, size, fingerprint of a file", choices=(self.mark,)),
             Axis.of_words("task", "completion", "of holes, or retention of whole images", choices=TASKS),
@@ -137,7 +139,8 @@ class Continuous(System):
         components = lanes["components"].max().item()
         for label in np.unique(lanes["label"]).tolist():
             if components > (n := len(self.images(label).train)):
-                raise ConfigError("grid.components", f"must be at most the number of training images, {n}", components)
+                of_them = "training images" if label == -1 else f"training images of class {label}"
+                raise ConfigError("grid.components", f"must be at most the number of {of_them}, {n}", components)
 
     def images(self, label: int) -> images.Images:
         """What is learned of a class.
