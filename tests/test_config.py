@@ -427,6 +427,7 @@ def test_a_configuration_without_hydra_is_checked_as_well() -> None:
     [
         ("grid.s=-1", "grid.s"),
         ("grid.s=[1,", "grid.s"),
+        ("experiment=seung_digits grid.patch=8", "grid.patch"),
         ("experiment=nope", "experiment"),
         ("-m experiment=smoke grid.s=1,-1 dry_run=true", "grid.s"),
         ("--foo", "--foo"),
