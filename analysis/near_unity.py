@@ -121,7 +121,8 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
             ax.set_title(f"T = {T}")
     for ax in lower.ravel()[len(panels) :]:
         ax.set_axis_off()
-    for ax in lower[-1]:
+    for ax in lower.ravel()[max(len(panels) - columns, 0) : len(panels)]:  # the lowest of each column
+        ax.tick_params(labelbottom=True)
         ax.set_xlabel("hidden units n2" if bottom == "n2" else "loops of training T")
     if bottom == "n2":
         for ax, name in zip(lower[:, 0], shown, strict=True):
@@ -215,6 +216,8 @@ def short(number: float) -> str:
     if np.isinf(number):
         return "∞" if number > 0 else "\N{MINUS SIGN}∞"
     text = f"{number:#.3g}".removesuffix(".") if 1 <= abs(number) < 1000 else f"{number:.2g}"
+    if 0.01 <= abs(number) < 1:
+        text = f"{number:#.2g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{float(mantissa):.2g}e{int(exponent)}"
