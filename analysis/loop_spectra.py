@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -62,7 +62,12 @@ def spectra_of(network: Trained, at: int, tolerance: float) -> Spectra:
 
 def distinct(images: Float[np.ndarray, "m n1"]) -> Float[np.ndarray, "k n1"]:
     """Images without those that repeat the one before: where few were held out, some are kept twice."""
-    return images[np.r_[True, (np.diff(images, axis=0) != 0).any(axis=1)]]
+    return images[are_new(images)]
+
+
+def are_new(images: Float[np.ndarray, "m n1"]) -> Bool[np.ndarray, "m"]:
+    """Which images are not the one before."""
+    return np.r_[True, (np.diff(images, axis=0) != 0).any(axis=1)]
 
 
 @style.styled
@@ -146,9 +151,10 @@ def shown(df: pd.DataFrame) -> pd.DataFrame:
 def _limits(every: list[Spectra]) -> tuple[float, float, float]:
     """Left, right and top of all complex planes: around the unit circle, and what is not too far from it."""
     values = np.concatenate([spectra.values.ravel() for spectra in every])
-    values = values[np.maximum(np.abs(values.real), np.abs(values.imag)) <= FARTHEST]
-    left, right = float(np.min(values.real, initial=-1.0)), float(np.max(values.real, initial=1.0))
-    return left - 0.08, right + 0.08, float(np.max(np.abs(values.imag), initial=1.0)) + 0.08
+    real, height = np.real(values), np.abs(np.imag(values))
+    near = np.maximum(np.abs(real), height) <= FARTHEST
+    left, right = float(np.min(real[near], initial=-1.0)), float(np.max(real[near], initial=1.0))
+    return left - 0.08, right + 0.08, float(np.max(height[near], initial=1.0)) + 0.08
 
 
 def _plane(ax: Axes, row: pd.Series, spectra: Spectra, limits: tuple[float, float, float]) -> int:
@@ -159,16 +165,17 @@ def _plane(ax: Axes, row: pd.Series, spectra: Spectra, limits: tuple[float, floa
     ax.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=FAINT_CIRCLE, linewidth=0.9, zorder=1))
     ax.axhline(0, color="#cccccc", linewidth=0.5, zorder=0)
     values = spectra.values.ravel()
+    real, imaginary = np.real(values), np.imag(values)
     near = np.abs(values - 1) < tolerance
     for here, colour, order in ((~near, OTHER, 2), (near, NEAR, 3)):
         ax.plot(
-            values.real[here], values.imag[here], "o", color=colour, markersize=1.8, markeredgewidth=0, alpha=0.45,
+            real[here], imaginary[here], "o", color=colour, markersize=1.8, markeredgewidth=0, alpha=0.45,
             zorder=order,
         )  # fmt: skip
     ax.set(xlim=(left, right), ylim=(-top, top), aspect="equal")
     ax.set_xticks([-1, 0, 1])
     ax.set_yticks([-1, 0, 1])
-    return int(np.sum((values.real < left) | (values.real > right) | (np.abs(values.imag) > top)))
+    return int(np.sum((real < left) | (real > right) | (np.abs(imaginary) > top)))
 
 
 def _title(ax: Axes, row: pd.Series, task: str, *, narrow: bool) -> None:

@@ -12,19 +12,21 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from analysis import captions, command, style
+from analysis.trained import check_continuous
 from attractor_jax.axes import table_axes
 from attractor_jax.phase import LEVEL, RESAMPLES, median_table
 
@@ -92,12 +94,13 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
     rows, columns = (len(shown), len(every)) if bottom == "n2" else (-(-len(shown) // 2), 2)
     lines_height = 1.0 * rows + 0.5
     figure = style.new_figure(map_height + lines_height + 1.35)
-    above, below = figure.subfigures(2, 1, height_ratios=[map_height + 0.2, lines_height])
+    above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[map_height + 0.2, lines_height]))
     grid = above.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
-    mesh = colours_of(np.concatenate([table["value"].to_numpy() for table in medians.values()]))
+    colours, norm = colours_of(np.concatenate([table["value"].to_numpy() for table in medians.values()]))
+    mesh = ScalarMappable(norm, colours)
     told = True
     for ax, task in zip(grid, tasks, strict=True):
-        told &= _panel(ax, medians[task], across, up, mesh, width=5.4 / len(tasks) / len(across.values))
+        told &= _panel(ax, medians[task], across, up, colours, norm, width=5.4 / len(tasks) / len(across.values))
         ax.set_title(task)
         ax.set_xlabel("loops of training T")
     grid[0].set_ylabel("hidden units n2")
@@ -133,17 +136,6 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
     return figure
 
 
-def check_continuous(df: pd.DataFrame) -> None:
-    """Refuse a table of another system.
-
-    Raises:
-        ValueError: naming it.
-    """
-    systems = [str(name) for name in df["system"].unique()] if "system" in df.columns else []
-    if systems != ["continuous"]:
-        raise ValueError(f"`run` must be a run of system continuous, got {', '.join(systems) or 'no column system'}")
-
-
 def check_value(df: pd.DataFrame, value: str) -> None:
     """Refuse what is no column of floats, or an axis.
 
@@ -160,20 +152,27 @@ def name_of(column: str) -> str:
     return LABELS.get(column, column)
 
 
-def colours_of(values: np.ndarray) -> ScalarMappable:
+def colours_of(values: np.ndarray) -> tuple[Colormap, Normalize]:
     """The colours of all panels: on a logarithmic scale where it is wide, and white at 0 where both signs are there."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     if low < 0 < high:
-        return ScalarMappable(style.centred_norm(values), style.DIVERGING)
+        return style.DIVERGING, style.centred_norm(values)
     if low > 0 and high > WIDE_COLOURS * low:
-        return ScalarMappable(LogNorm(low, high), style.DIMENSION)
+        return style.DIMENSION, LogNorm(low, high)
     foot, head = (min(low, 0.0), max(high, 0.0)) if low >= 0 or high <= 0 else (low, high)
-    return ScalarMappable(Normalize(foot, head if head > foot else foot + 1), style.DIMENSION)
+    return style.DIMENSION, Normalize(foot, head if head > foot else foot + 1)
 
 
 def _panel(
-    ax: Axes, table: pd.DataFrame, across: style.Scale, up: style.Scale, mesh: ScalarMappable, *, width: float
+    ax: Axes,
+    table: pd.DataFrame,
+    across: style.Scale,
+    up: style.Scale,
+    colours: Colormap,
+    norm: Normalize,
+    *,
+    width: float,
 ) -> bool:
     """The colour of each point with its number; returns whether there was room for the intervals.
 
@@ -186,7 +185,7 @@ def _panel(
     image[row, column] = table["value"].to_numpy()
     ax.set_facecolor(style.NO_VALUE)
     ax.pcolormesh(
-        across.edges, up.edges, np.ma.masked_invalid(image), cmap=mesh.get_cmap(), norm=mesh.norm, edgecolors="white",
+        across.edges, up.edges, np.ma.masked_invalid(image), cmap=colours, norm=norm, edgecolors="white",
         linewidth=0.6,
     )  # fmt: skip
     numbers = table[["value", "low", "high"]].to_numpy(float).tolist()
@@ -196,7 +195,7 @@ def _panel(
         shown = np.isfinite(value)
         ink = style.INK
         if shown:
-            red, green, blue, _ = mesh.to_rgba(np.array([value]))[0]
+            red, green, blue, _ = colours(norm(value))
             ink = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else style.INK
         text = "none" if np.isnan(value) else short(value)
         both = bool(interval) and room
@@ -230,7 +229,7 @@ class _Look:
 
     task: str
     colour: str
-    style: str
+    style: Any
     marker: str
     filled: bool
 
