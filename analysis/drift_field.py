@@ -273,9 +273,9 @@ def _legend(known: str | None) -> list[Line2D | Patch]:
         Line2D([], [], color=ORBITS, linewidth=0.9, label="orbits of corrupted images"),
         Line2D(
             [], [], marker="o", linestyle="none", color=fill, markeredgecolor=style.INK, markeredgewidth=0.4,
-            markersize=4, label=f"... after {LOOPS} loops",
+            markersize=4, label=f"their ends after {LOOPS} loops",
         ),
-        Line2D([], [], color=style.INK, marker="x", linestyle="none", markersize=4, label=f"... after {LATE} loops"),
+        Line2D([], [], color=style.INK, marker="x", linestyle="none", markersize=4, label=f"and after {LATE} loops"),
         Line2D([], [], color=ARROWS, marker=r"$\rightarrow$", linestyle="none", markersize=8, label="drift F(x) − x"),
     ]  # fmt: skip
     return handles
@@ -298,6 +298,10 @@ def _notes(
         f"{whose} variance. The network with seed {rows['seed'].iloc[0]}; orbits of {starts} images with holes.",
         f"Drift: one loop, {longer}, at {where}.",
     ]
+    if known == CLOSED:
+        lines.append(
+            f"The manifold after {LOOPS} loops is drawn through its samples: where it runs straight, they parted."
+        )
     gone = {
         time: sum(_outside(places, limits) for places in each)
         for time, each in (

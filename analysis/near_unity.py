@@ -44,6 +44,7 @@ LABELS = {
 TASK_COLOURS = {"completion": "#2a6f9e", "retention": "#d9541e"}
 # Beyond these ratios of largest to smallest a scale is logarithmic: of colours, and of lines.
 WIDE_COLOURS, WIDE_LINES = 100, 30
+BEYOND = 4  # how far, as a ratio, a logarithmic scale reaches beyond the medians
 MOST_COLUMNS, MOST_ROWS = 8, 24
 LETTER = 0.0083  # inches of width of a letter, for each point of its size
 SMALL = 6.2  # points, of an interval in a cell
@@ -110,7 +111,7 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
     bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
 
     lower = below.subplots(rows, columns, squeeze=False, sharex=True, sharey="row" if bottom == "n2" else False)
-    looks = _looks(tasks)
+    looks, cut = _looks(tasks), False
     panels = [(name, T) for name in shown for T in every]
     for ax, (name, T) in zip(lower.ravel(), panels, strict=False):
         together = pd.concat(found[name].values())
@@ -122,6 +123,8 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
             ax.set_title(name_of(name))
         elif name == shown[0]:
             ax.set_title(f"T = {T}")
+        low, high = ax.get_ylim()
+        cut |= bool((together["low"] < low).any() or (together["high"] > high).any())
     for ax in lower.ravel()[len(panels) :]:
         ax.set_axis_off()
     for ax in lower.ravel()[max(len(panels) - columns, 0) : len(panels)]:  # the lowest of each column
@@ -132,7 +135,7 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
             ax.set_ylabel(_broken(name_of(name)))
     handles: list[Line2D | Patch] = [look.line for look in looks]
     below.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-    captions.caption(figure, df, ["task", "T", "n2"], _notes(df, level, told, silent))
+    captions.caption(figure, df, ["task", "T", "n2"], _notes(df, level, told, silent, cut=cut))
     return figure
 
 
@@ -214,9 +217,10 @@ def short(number: float) -> str:
     """A number in few letters, with a true minus sign."""
     if np.isinf(number):
         return "∞" if number > 0 else "\N{MINUS SIGN}∞"
-    text = f"{number:#.3g}".removesuffix(".") if 1 <= abs(number) < 1000 else f"{number:.2g}"
-    if 0.01 <= abs(number) < 1:
-        text = f"{number:#.2g}"
+    if number == 0 or abs(number) >= 1000:
+        text = f"{number:.2g}"
+    else:
+        text = f"{number:#.3g}".removesuffix(".") if abs(number) >= 1 else f"{number:#.2g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{float(mantissa):.2g}e{int(exponent)}"
@@ -262,13 +266,15 @@ def _lines(ax: Axes, table: pd.DataFrame, bottom: str, look: _Look) -> None:
 
 
 def _dress(ax: Axes, medians: pd.DataFrame, at: np.ndarray) -> None:
-    """Scales of a small panel: logarithmic where the medians are wide, else from 0."""
+    """Scales of a small panel: logarithmic where it would be wide, else from 0."""
     middle = medians["value"].to_numpy(float)
     middle = middle[np.isfinite(middle)]
-    ends = medians[["value", "low", "high"]].to_numpy(float)
-    ends = ends[np.isfinite(ends)]
+    ends = medians[["low", "high"]].to_numpy(float)
+    ends = np.r_[ends[np.isfinite(ends)], middle]
     low, high = float(ends.min()), float(ends.max())
-    if low > 0 and middle.max() > WIDE_LINES * middle.min():
+    if low > 0 and high > WIDE_LINES * low:
+        # The interval of one point that is hardly known does not set the scale.
+        low, high = max(low, float(middle.min()) / BEYOND), min(high, float(middle.max()) * BEYOND)
         ax.set_yscale("log")
         ax.set_ylim(low / 1.3, high * 1.3)
         style.log_ticks(ax.yaxis, np.array([low, high]), crowded=20)
@@ -289,6 +295,7 @@ def _few_ticks(axis: Axis, values: np.ndarray) -> None:
     for value in values[::-1]:
         if not kept or kept[-1] / value >= apart * 0.999:
             kept.append(float(value))
+    kept.reverse()
     axis.set_major_locator(FixedLocator(kept))
     axis.set_major_formatter(FixedFormatter([f"{value:g}" for value in kept]))
     axis.set_minor_locator(NullLocator())
@@ -299,7 +306,7 @@ def _broken(name: str) -> str:
     return "\n".join(textwrap.wrap(name, 12))
 
 
-def _notes(df: pd.DataFrame, level: float, told: bool, silent: Sequence[str]) -> list[str]:
+def _notes(df: pd.DataFrame, level: float, told: bool, silent: Sequence[str], *, cut: bool) -> list[str]:
     at, tolerance = (", ".join(f"{each:g}" for each in np.sort(df[name].unique())) for name in ("at", "tolerance"))
     sizes = df.groupby(["task", "T", "n2"], observed=True).size()
     low, high = int(sizes.min()), int(sizes.max())
@@ -314,6 +321,8 @@ def _notes(df: pd.DataFrame, level: float, told: bool, silent: Sequence[str]) ->
         said,
         f"Near 1: |μ − 1| < {tolerance}, eigenvalues μ of J at up to 16 states after {at} loops from held-out images.",
     ]
+    if cut:
+        lines.append("Intervals that leave their panel are cut off.")
     if silent:
         lines.append(f"No value here: {', '.join(silent)}.")
     return lines
