@@ -181,7 +181,7 @@ def draw(df: pd.DataFrame, networks: Mapping[int, Trained]) -> Figure:
     bar.set_label("speed |F(x) − x|/|x| per loop")
     bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     figure.legend(handles=style.by_rows(_legend(known), 3), loc="outside upper left", ncols=3)
-    captions.caption(figure, df, list(SHOWN), _notes(rows, found, plane, limits, stretch, known, grid=grid))
+    captions.caption(figure, rows, list(SHOWN), _notes(rows, found, plane, limits, stretch, known, grid=grid))
     return figure
 
 
@@ -288,7 +288,7 @@ def _notes(
     what, whose = ("the manifold", "its") if known else ("the held-out images that the run keeps", "their")
     longer = "at its own length" if stretch == 1 else f"{stretch:g} times as long as it is"
     where = (
-        "points of the plane (negative pixels are 0)"
+        "points of the plane (pixels within the range of the units)"
         if grid
         else "the images themselves, since the plane passes far from them"
     )

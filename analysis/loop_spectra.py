@@ -236,7 +236,7 @@ def _notes(df: pd.DataFrame, found: Mapping[tuple[str, int], tuple[pd.Series, Sp
             f"keeps, with {', '.join(others)} near 1."
         )
     if outside:
-        lines.append(f"{outside} eigenvalues lie outside the panels.")
+        lines.append(f"Eigenvalues outside the panels: {outside}.")
     return lines
 
 

@@ -73,21 +73,17 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
             raise ValueError(f"`where` must leave at most {most} values of {axis}, got {many}")
     tasks = sorted(str(task) for task in df["task"].unique())
     of = {task: df[df["task"] == task] for task in tasks}
-    medians = {
-        task: median_table(rows, "T", "n2", column=value, level=level, resamples=resamples) for task, rows in of.items()
-    }
-    across, up = (style.Scale(np.sort(df[axis].unique()), "even") for axis in ("T", "n2"))
-    bottom = "n2" if len(up.values) > 1 else "T"
-    every = across.values.tolist() if bottom == "n2" else [None]
     found = {
         name: {
-            (task, T): median_table(rows[here], bottom, column=name, level=level, resamples=resamples)
+            task: median_table(rows, "T", "n2", column=name, level=level, resamples=resamples)
             for task, rows in of.items()
-            for T in every
-            if (here := np.full(len(rows), True) if T is None else (rows["T"] == T).to_numpy()).any()
         }
         for name in dict.fromkeys((value, *COMPARED))
     }
+    medians = found[value]
+    across, up = (style.Scale(np.sort(df[axis].unique()), "even") for axis in ("T", "n2"))
+    bottom = "n2" if len(up.values) > 1 else "T"
+    every = across.values.tolist() if bottom == "n2" else [None]
     shown = [name for name in found if any(np.isfinite(table["value"]).any() for table in found[name].values())]
     silent = [name for name in found if name not in shown]
 
@@ -116,8 +112,8 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
     for ax, (name, T) in zip(lower.ravel(), panels, strict=False):
         together = pd.concat(found[name].values())
         for look in looks:
-            if (table := found[name].get((look.task, T))) is not None:
-                _lines(ax, table, bottom, look)
+            table = found[name][look.task]
+            _lines(ax, table if T is None else table[table["T"] == T], bottom, look)
         _dress(ax, together, np.sort(df[bottom].unique()).astype(float))
         if bottom == "T":
             ax.set_title(name_of(name))
