@@ -99,7 +99,7 @@ def draw(df: pd.DataFrame, networks: Mapping[int, Trained]) -> Figure:
     grid = figure.subplots(
         2 * len(tasks), len(stages), squeeze=False, sharey="row", height_ratios=[side, 1.0] * len(tasks)
     )
-    limits = _limits([spectra for _, spectra in found.values()])
+    limits = _limits([spectra for _, spectra in found.values()], float(df["tolerance"].max()))
     outside = 0
     for line, task in enumerate(tasks):
         for column, T in enumerate(stages):
@@ -148,12 +148,12 @@ def shown(df: pd.DataFrame) -> pd.DataFrame:
     return first_draw(df)
 
 
-def _limits(every: list[Spectra]) -> tuple[float, float, float]:
-    """Left, right and top of all complex planes: around the unit circle, and what is not too far from it."""
+def _limits(every: list[Spectra], tolerance: float) -> tuple[float, float, float]:
+    """Left, right and top of all complex planes: around the unit circle and the disc, and what is not too far away."""
     values = np.concatenate([spectra.values.ravel() for spectra in every])
     real, height = np.real(values), np.abs(np.imag(values))
     near = np.maximum(np.abs(real), height) <= FARTHEST
-    left, right = float(np.min(real[near], initial=-1.0)), float(np.max(real[near], initial=1.0))
+    left, right = float(np.min(real[near], initial=-1.0)), float(np.max(real[near], initial=1.0 + tolerance))
     return left - 0.08, right + 0.08, float(np.max(height[near], initial=1.0)) + 0.08
 
 
