@@ -7,17 +7,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from analysis.groups import DRAWN
 from analysis.style import number
 from attractor_jax.axes import table_axes
 from attractor_jax.image_loops import Loop
+from attractor_jax.systems.continuous import LEARNED_BY
 
+# Axes of what is asked of a network, not of what it is.
+ASKED = ("components", "at", "tolerance", "replicate")
 # Axes whose values say by themselves what they are.
 PLAIN = ("task", "visible")
 
@@ -55,7 +57,7 @@ def check_continuous(df: pd.DataFrame) -> None:
     """
     systems = [str(name) for name in df["system"].unique()] if "system" in df.columns else []
     if systems != ["continuous"]:
-        raise ValueError(f"`run` must be of system continuous, got {', '.join(systems) or 'no column system'}")
+        raise ValueError(f"`run` must be a run of system continuous, got {', '.join(systems) or 'no column system'}")
 
 
 def read_trained(run: Path, df: pd.DataFrame) -> dict[int, Trained]:
@@ -77,17 +79,28 @@ def read_trained(run: Path, df: pd.DataFrame) -> dict[int, Trained]:
     return networks
 
 
-def first_draw(df: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the first seed, and of them those with the first replicate: one network for each training."""
-    for axis in DRAWN:
-        df = df[df[axis] == df[axis].min()]
-    return df
+def networks(df: pd.DataFrame, *further: str) -> pd.DataFrame:
+    """One row for each network: cells may differ in what is asked of it alone.
+
+    Args:
+        further: axes that make rows differ all the same.
+    """
+    return df.drop_duplicates(["data", *LEARNED_BY, "T", *further])
+
+
+def first_seed(df: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the first seed of each training."""
+    return _extreme(df, "seed", "min")
 
 
 def last_stage(df: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each network after its last stage: those with the largest T."""
-    others = [axis for axis in table_axes(df) if axis != "T"]
-    return df[df["T"] == df.groupby(others, observed=True)["T"].transform("max")]
+    """The rows of networks after the last stage of their training."""
+    return _extreme(df, "T", "max")
+
+
+def _extreme(df: pd.DataFrame, axis: str, which: Literal["min", "max"]) -> pd.DataFrame:
+    others = [name for name in table_axes(df) if name != axis]
+    return df[df[axis] == df.groupby(others, observed=True)[axis].transform(which)]
 
 
 def titled(axes: Sequence[str], values: Sequence[Any]) -> str:
