@@ -181,7 +181,9 @@ def draw(df: pd.DataFrame, networks: Mapping[int, Trained]) -> Figure:
     bar.set_label("speed |F(x) − x|/|x| per loop")
     bar.outline.set_linewidth(0.7)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
     figure.legend(handles=style.by_rows(_legend(known), 3), loc="outside upper left", ncols=3)
-    captions.caption(figure, rows, list(SHOWN), _notes(rows, found, plane, limits, stretch, known, grid=grid))
+    captions.caption(
+        figure, rows, list(SHOWN), _notes(rows, found, plane, limits, stretch, known, grid=grid), orbits=False
+    )
     return figure
 
 

@@ -20,7 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 
 from analysis import captions, command, style
-from analysis.trained import Trained, check_continuous, first_draw, read_trained
+from analysis.groups import DRAWN
+from analysis.trained import Trained, check_continuous, read_trained
 from attractor_jax.axes import varied_axes
 from attractor_jax.image_loops import spread
 from attractor_jax.near_unity import eigenvalues
@@ -129,7 +130,7 @@ def draw(df: pd.DataFrame, networks: Mapping[int, Trained]) -> Figure:
         handles.append(Line2D([], [], color=style.FAINT, linewidth=0.6, label="other seeds"))
     handles.append(Line2D([], [], color=NEAR, linewidth=0.9, linestyle="--", label="as many as are near 1"))
     figure.legend(handles=style.by_rows(handles, 3), loc="outside upper left", ncols=3)
-    captions.caption(figure, df, list(SHOWN), _notes(df, found, outside))
+    captions.caption(figure, df, list(SHOWN), _notes(df, found, outside), orbits=False)
     return figure
 
 
@@ -141,11 +142,13 @@ def shown(df: pd.DataFrame) -> pd.DataFrame:
     """
     check_continuous(df)
     for axis in varied_axes(df):
-        if axis not in (*SHOWN, "seed", "replicate"):
+        if axis not in (*SHOWN, *DRAWN):
             raise ValueError(f"`where` must leave one value of {axis}, got {df[axis].nunique()}")
     if (many := df["T"].nunique()) > MOST_COLUMNS:
         raise ValueError(f"`where` must leave at most {MOST_COLUMNS} values of T, got {many}")
-    return first_draw(df)
+    for axis in DRAWN:
+        df = df[df[axis] == df[axis].min()]
+    return df
 
 
 def _limits(every: list[Spectra], tolerance: float) -> tuple[float, float, float]:

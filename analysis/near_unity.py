@@ -26,9 +26,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from analysis import captions, command, style
-from analysis.trained import check_continuous
+from analysis.trained import check_continuous, networks
 from attractor_jax.axes import table_axes
+from attractor_jax.continuity import COLUMNS
 from attractor_jax.phase import LEVEL, RESAMPLES, median_table
+from attractor_jax.systems.continuous import FILLS
 
 VALUE = "near_unity"
 # What retention is compared with completion in, beside what a person asks for.
@@ -68,6 +70,7 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
         return style.blank("no cells in this table")
     check_continuous(df)
     check_value(df, value)
+    df = networks(df, "components", "at", "tolerance")
     for axis, most in (("T", MOST_COLUMNS), ("n2", MOST_ROWS)):
         if (many := df[axis].nunique()) > most:
             raise ValueError(f"`where` must leave at most {most} values of {axis}, got {many}")
@@ -131,7 +134,8 @@ def draw(df: pd.DataFrame, value: str = VALUE, *, level: float = LEVEL, resample
             ax.set_ylabel(_broken(name_of(name)))
     handles: list[Line2D | Patch] = [look.line for look in looks]
     below.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-    captions.caption(figure, df, ["task", "T", "n2"], _notes(df, level, told, silent, cut=cut))
+    of_orbits = value not in {column.name for column in (*FILLS, *COLUMNS)}
+    captions.caption(figure, df, ["task", "T", "n2"], _notes(df, level, told, silent, cut=cut), orbits=of_orbits)
     return figure
 
 
@@ -307,12 +311,12 @@ def _notes(df: pd.DataFrame, level: float, told: bool, silent: Sequence[str], *,
     sizes = df.groupby(["task", "T", "n2"], observed=True).size()
     low, high = int(sizes.min()), int(sizes.max())
     count = f"{low}" if low == high else f"{low} to {high}"
-    networks = f"{count} {'network' if high == 1 else 'networks'} at each point"
+    each = f"{count} {'network' if high == 1 else 'networks'} at each point"
     if df["seed"].nunique() > 1:
         where = "" if told else " (too long for the cells; the lines have them)"
-        said = f"Medians over {networks}, {100 * level:g} % intervals bootstrapped over seeds{where}."
+        said = f"Medians over {each}, {100 * level:g} % intervals bootstrapped over seeds{where}."
     else:
-        said = f"{networks[0].upper()}{networks[1:]}, one seed: no intervals."
+        said = f"{each}, one seed: no intervals."
     lines = [
         said,
         f"Near 1: |μ − 1| < {tolerance}, eigenvalues μ of J at up to 16 states after {at} loops from held-out images.",
