@@ -79,8 +79,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Which network, in words: N = 4, D = 16, seed = 70, s = 2."""
+        """Which network, in words: N = 4, D = 16, seed = 70, s = 2. Of one that is trained, what is not as usual."""
         told = {axis: value for axis, value in self.axes.items() if axis != "replicate" or value}
+        if get(self.system).trained:
+            usual = {axis.name: axis.default for axis in get(self.system).axes}
+            told = {axis: value for axis, value in told.items() if axis in ("seed", "T") or value != usual[axis]}
         return ", ".join(f"{axis} = {number(value)}" for axis, value in told.items())
 
     @property

@@ -117,9 +117,10 @@ def _one_orbit(df: pd.DataFrame, x: str, cluster: str | None, seed: int | None) 
     for axis in table_axes(df):
         if axis in (x, cluster) or df[axis].nunique() == 1:
             continue
-        chosen = df[axis].min() if axis in ("seed", "replicate") else df[axis].max()
+        held = sorted(df[axis].unique())  # words among them
+        chosen = held[0] if axis in ("seed", "replicate") else held[-1]
         df = df[df[axis] == chosen]
-        words.append(f"{axis} = {chosen:g}")
+        words.append(f"{axis} = {style.number(chosen)}")
     return ", ".join(words), df.sort_values(x)
 
 

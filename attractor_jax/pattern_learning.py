@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as some_left
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -48,7 +49,7 @@ def hidden_grid(n2: int) -> tuple[Int[np.ndarray, "n2"], Int[np.ndarray, "n2"], 
 
 def reach(n2: int, side: int, radius: int) -> Bool[np.ndarray, "n2 pixels"]:
     """Which pixels lie in the receptive field of each hidden unit, and so in its projective field: those at most
-    `radius` rows and columns away, cut off at the edges.
+    `radius` rows and columns away from the unit's own, cut off at the edges.
 
     Hidden units stand evenly on a square grid over the image: with as many of them as pixels, each on its pixel.
 
@@ -62,10 +63,9 @@ def reach(n2: int, side: int, radius: int) -> Bool[np.ndarray, "n2 pixels"]:
     row, column, edge = hidden_grid(n2)
     centre = (np.arange(edge) + 0.5) * side / edge - 0.5
     pixel_row, pixel_column = np.divmod(np.arange(side * side), side)
-    # Beyond a field of one pixel, a unit between pixels must see some all the same.
-    within = max(radius, 0.5) + 1e-9
-    near_row = np.abs(centre[row][:, None] - pixel_row) <= within
-    return near_row & (np.abs(centre[column][:, None] - pixel_column) <= within)
+    # Half a pixel more: between pixels a field is as wide, and few units with small fields still see every pixel.
+    near_row = np.abs(centre[row][:, None] - pixel_row) <= radius + 0.5
+    return near_row & (np.abs(centre[column][:, None] - pixel_column) <= radius + 0.5)
 
 
 def first_weights(
@@ -78,13 +78,15 @@ def first_weights(
 
     Args:
         mean: of the images.
-        fields: see `reach`. The weights of a unit do not depend on how many others there are.
+        fields: see `reach`. A unit without a field stays at zero. The weights of a unit do not depend on how many
+            others there are.
         seed: draws the weights.
     """
     inward, outward = (np.random.default_rng([seed, layer]).standard_normal(fields.shape) for layer in (0, 1))
     W21 = np.where(fields, inward, 0) * np.sqrt(2 / np.maximum(fields.sum(axis=1, keepdims=True), 1))
     W12 = np.where(fields, outward, 0) * np.sqrt(2 / np.maximum(fields.sum(axis=0, keepdims=True), 1))
-    return {"W21": W21, "b2": HIDDEN_START - W21 @ mean, "W12": OUTWARD_SHARE * W12.T, "b1": mean.copy()}
+    b2 = np.where(fields.any(axis=1), HIDDEN_START - W21 @ mean, 0)
+    return {"W21": W21, "b2": b2, "W12": OUTWARD_SHARE * W12.T, "b1": mean.copy()}
 
 
 def learning_rate(lr: float, T: int) -> float:
@@ -250,7 +252,7 @@ def _one_by_one(trainings: Sequence[Training], devices: Sequence[Any], wait: Cal
     with ThreadPoolExecutor(n) as pool:
         under_way = [pool.submit(on, device, trainings[i::n]) for i, device in enumerate(devices)]
         try:
-            while not all(share.done() for share in under_way):
+            while some_left(under_way, timeout=0.01).not_done:  # asleep: a thread that spins would slow down theirs
                 wait()
         finally:
             stopped.set()

@@ -65,7 +65,8 @@ def coordinate_names(map_: Any, dimension: int) -> tuple[str, ...]:
     register, the outputs y-1, y-2, ... so many steps before; of other maps the further components y2, y3, ... of the
     state. A clock is none.
     """
-    units = map_.gains.shape[0] if hasattr(map_, "hidden") else 0
+    state = jax.ShapeDtypeStruct((dimension,), float)
+    units = jax.eval_shape(map_.hidden, state).shape[0] if hasattr(map_, "hidden") else 0
     clock = 1 if getattr(map_, "clocked", False) else 0
     further = (f"y-{j}" if hasattr(map_, "entries") else f"y{j + 1}" for j in range(1, dimension - clock))
     return (*(f"x{i + 1}" for i in range(units)), "y", *further)

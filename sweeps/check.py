@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TIMES = 4  # as many steps
-OTHER_START = 1_000_000  # added to the replicate: a start that no sweep of a few replicates has
+OTHER_START = 1_000_000  # added to the replicate where there are so many: a start that no sweep of a few has
 MORE_STEPS, ANOTHER_START = f"{TIMES} times the steps", "another start"
 HOLDS = 0.95  # of the cells must keep their label for a verdict without reserve
 OTHER = {"float64": "float32", "float32": "float64"}
@@ -109,7 +109,7 @@ def check(run: Path, plan: Plan, cells: int) -> Iterator[Outcome]:
     for how, config in _ways(plan, rows):
         found = measured_again(config, devices)
         if how == ANOTHER_START:
-            found["replicate"] -= OTHER_START
+            found["replicate"] = _elsewhere(plan, found["replicate"], -1)
         both = sample.merge(found, on=axes, suffixes=("", "_now"))
         yield Outcome(how, _matrix(both), _kept(table, both))
 
@@ -133,9 +133,15 @@ def _ways(plan: Plan, rows: Sequence[Mapping[Any, Any]]) -> Iterator[tuple[str, 
     other = OTHER[config.backend.dtype]
     yield MORE_STEPS, replace(base, measure=longer)
     if "replicate" in rows[0]:  # else the axes themselves say where an orbit starts
-        elsewhere = [{**row, "replicate": row["replicate"] + OTHER_START} for row in rows]
+        elsewhere = [{**row, "replicate": int(_elsewhere(plan, row["replicate"], 1))} for row in rows]
         yield ANOTHER_START, replace(base, grid={"cells": elsewhere})
     yield other, replace(base, backend=replace(config.backend, dtype=other))  # pyright: ignore[reportArgumentType]
+
+
+def _elsewhere(plan: Plan, replicate: Any, way: int) -> Any:
+    """Another initial state for each, or back again: some systems have few."""
+    there = int(plan.system.axis("replicate").high) + 1
+    return (replicate + way * min(OTHER_START, there // 2)) % there
 
 
 def _matrix(both: pd.DataFrame) -> pd.DataFrame:
