@@ -48,7 +48,7 @@ class Spectra:
 
 
 def spectra_of(network: Trained, at: int, tolerance: float) -> Spectra:
-    """The eigenvalues at the states at which the table's are counted, as far as the run keeps their images.
+    """The eigenvalues at the states at which the table's are counted: they start from images that the run keeps.
 
     Args:
         at: loops from the whole images to the states.
@@ -228,16 +228,6 @@ def _notes(df: pd.DataFrame, found: Mapping[tuple[str, int], tuple[pd.Series, Sp
     ]
     if any(row["near_unity"] >= len(row["moduli"]) for row, _ in found.values()):
         lines.append("Where more eigenvalues are near 1 than there are moduli in the table, their gap lies beyond.")
-    others = [
-        f"{spectra.near:.3g} ({task}, T = {T})"
-        for (task, T), (row, spectra) in found.items()
-        if not np.isclose(spectra.near, row["near_unity"], rtol=0, atol=1e-9, equal_nan=True)
-    ]
-    if others:
-        lines.append(
-            "The table's numbers, in the titles, are of 16 of all held-out images; drawn are 16 of those that the run "
-            f"keeps, with {', '.join(others)} near 1."
-        )
     if outside:
         lines.append(f"Eigenvalues outside the panels: {outside}.")
     return lines

@@ -19,9 +19,10 @@ from pictures import assert_whole, caption, texts
 from analysis import drift_field, loop_spectra, near_unity
 from analysis.trained import Trained, read_trained
 from attractor_jax import images
-from attractor_jax.image_loops import Loop
+from attractor_jax.image_loops import Loop, spread
 from attractor_jax.phase import median_table
 from attractor_jax.reading import read_run
+from attractor_jax.systems.continuous import KEPT
 
 NAMES: dict[str, ModuleType] = {"near_unity": near_unity, "loop_spectra": loop_spectra, "drift_field": drift_field}
 OF_NETWORKS = ("loop_spectra", "drift_field")
@@ -167,16 +168,13 @@ def test_panels_show_the_spectra_of_one_network_and_the_moduli_of_all(
     told = caption(figure)
     assert "at 16 states x(5) of the network with seed 0" in told and "1 other seed" in told
     assert "Away from a fixed point J is not a linearisation at one." in told
-    assert "The table's numbers" not in told
 
 
-def test_states_that_the_run_does_not_keep_are_told(table: pd.DataFrame, networks: dict[int, Trained]) -> None:
-    df = table[(table["task"] == "completion") & (table["seed"] == 0) & (table["T"] == 1)]
-    other = df.assign(near_unity=df["near_unity"] + 1)
-    other.attrs = table.attrs
-    assert f"with {df['near_unity'].iloc[0]:.3g} (completion, T = 1) near 1" in caption(
-        loop_spectra.draw(other, networks)
-    )
+@pytest.mark.parametrize("m", [1, 5, 16, 17, 44, 63, 64, 65, 198, 1000])
+def test_states_of_the_spectra_are_found_among_what_is_kept(m: int) -> None:
+    kept = (np.arange(KEPT) * m // KEPT)[:, None].astype(float)
+    seen = loop_spectra.distinct(kept)
+    np.testing.assert_array_equal(seen[spread(len(seen))][:, 0], spread(m))
 
 
 def test_orbits_and_drift_of_images(table: pd.DataFrame, networks: dict[int, Trained]) -> None:
