@@ -219,7 +219,8 @@ def _notes(df: pd.DataFrame, found: Mapping[tuple[str, int], tuple[pd.Series, Sp
     low, high = min(counts), max(counts)
     number = f"{low}" if low == high else f"{low} to {high}"
     n = df["seed"].nunique()
-    seeds = f" Lower panels: the largest mean moduli, of this network and {n - 1} other seeds." if n > 1 else ""
+    others = f"{n - 1} other {'seed' if n == 2 else 'seeds'}"
+    seeds = f" Lower panels: the largest mean moduli, of this network and {others}." if n > 1 else ""
     lines = [
         f"Eigenvalues μ of J at {number} states x({first['at']}) of the network with seed {first['seed']}, whole "
         f"held-out images after {first['at']} loops.{seeds}",

@@ -166,7 +166,7 @@ def test_panels_show_the_spectra_of_one_network_and_the_moduli_of_all(
         (same,) = table[(table["task"] == row["task"]) & (table["T"] == row["T"]) & (table["seed"] == 1)]["moduli"]
         np.testing.assert_array_equal(other.get_ydata(), same)
     told = caption(figure)
-    assert "at 16 states x(5) of the network with seed 0" in told and "1 other seed" in told
+    assert "at 16 states x(5) of the network with seed 0" in told and "this network and 1 other seed." in told
     assert "Away from a fixed point J is not a linearisation at one." in told
 
 
