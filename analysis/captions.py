@@ -12,10 +12,14 @@ from analysis.style import WIDTH, number
 from attractor_jax.axes import cluster_column, table_axes
 
 
-def caption(figure: Figure, df: pd.DataFrame, shown: list[str], notes: list[str]) -> None:
+def caption(figure: Figure, df: pd.DataFrame, shown: list[str], notes: list[str], *, orbits: bool = True) -> None:
     """The lines under a figure: what was held fixed, what was pooled, how many cells, how long, what failed; then
-    `notes`."""
-    lines = [_cells_line(df, shown), _measurement_line(df), *notes]
+    `notes`.
+
+    Args:
+        orbits: the figure shows what was measured along the orbits of the cells: for how long is of interest.
+    """
+    lines = [_cells_line(df, shown), *([_measurement_line(df)] if orbits else []), *notes]
     letters = int(118 * figure.get_figwidth() / WIDTH)
     wrapped = [line for text in lines if text for line in textwrap.wrap(text, letters, break_long_words=False)]
     figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=7.5, color="#333333", linespacing=1.35)

@@ -140,7 +140,7 @@ def _refusals(run: Path) -> Iterator[None]:
         text = str(problem)
         if "`run`" in text:
             raise RunProblem(text.replace("`run`", str(run))) from problem
-        for name in ("where", "x", "y", "by"):
+        for name in ("where", "x", "y", "by", "images"):
             text = text.replace(f"`{name}`", f"`--{name}`")
         raise ArgumentProblem(text) from problem
 

@@ -37,6 +37,16 @@ OUTWARD_SHARE = 0.2
 HIDDEN_START = 0.1
 
 
+def hidden_grid(n2: int) -> tuple[Int[np.ndarray, "n2"], Int[np.ndarray, "n2"], int]:
+    """Row and column of each hidden unit on the square grid on which they stand, and the edge of that grid.
+
+    Where their number is no square, the places that stay empty are spread evenly.
+    """
+    edge = int(np.ceil(np.sqrt(n2)))
+    row, column = np.divmod(np.arange(n2) * edge**2 // n2, edge)
+    return row, column, edge
+
+
 def reach(n2: int, side: int, radius: int) -> Bool[np.ndarray, "n2 pixels"]:
     """Which pixels lie in the receptive field of each hidden unit, and so in its projective field: those at most
     `radius` rows and columns away from the unit's own, cut off at the edges.
@@ -50,8 +60,7 @@ def reach(n2: int, side: int, radius: int) -> Bool[np.ndarray, "n2 pixels"]:
     """
     if radius < 0:
         return np.ones((n2, side * side), bool)
-    edge = int(np.ceil(np.sqrt(n2)))
-    row, column = np.divmod(np.arange(n2) * edge**2 // n2, edge)
+    row, column, edge = hidden_grid(n2)
     centre = (np.arange(edge) + 0.5) * side / edge - 0.5
     pixel_row, pixel_column = np.divmod(np.arange(side * side), side)
     # Half a pixel more: between pixels a field is as wide, and few units with small fields still see every pixel.

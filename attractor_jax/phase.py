@@ -116,6 +116,40 @@ def phase_table(
     return table
 
 
+def median_table(
+    df: pd.DataFrame,
+    x: str,
+    y: str | None = None,
+    *,
+    column: str,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The median of any column of numbers at every point of a plane (or line) of parameters, with an interval.
+
+    Args:
+        column: of numbers, such as `near_unity`. NaN is a cell that failed, and left out; infinity is a number.
+
+    Others as in `phase_table`.
+
+    Returns:
+        A row a point, sorted by x and y: x (and y) under their own names, n_cells, n_seeds, n_failed, value, low, high.
+        A median over one seed has no interval: NaN.
+
+    Raises:
+        ValueError: as `phase_table`, and a column that the table does not have or that holds no numbers.
+    """
+    if column not in df.columns or not pd.api.types.is_numeric_dtype(df[column]):
+        raise ValueError(f"`column` must be a column of numbers of the table, got {column!r}")
+    points = _points(df, x, y, level=level, resamples=resamples)
+    numbers = df[column].to_numpy(dtype=float, na_value=np.nan)
+    table = points.table.copy()
+    table["n_failed"] = points.count(np.isnan(numbers))
+    table["value"], table["low"], table["high"] = _medians(points, numbers, level, resamples, seed)
+    return table
+
+
 def regime_shares(
     df: pd.DataFrame, x: str, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -53,3 +54,13 @@ def compilations() -> Callable[[], Iterator[list[str]]]:
             jax.monitoring.unregister_event_duration_listener(listen)
 
     return count
+
+
+@pytest.fixture(scope="session")
+def seung_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks that learned hardly anything of the handwritten twos: two seeds, two tasks, T = 1 and 2."""
+    from runs import TINY, plan_of, sweep
+
+    grid = ("grid.train_steps=20", "grid.seed={start: 0, num: 2}", "grid.T=[1, 2]")
+    plan = plan_of("experiment=seung_digits", *grid, *TINY, "measure.k=1")
+    return sweep(plan, tmp_path_factory.mktemp("seung"), devices=1)
