@@ -135,7 +135,8 @@ class Engine:
 
     def closed_form(self, block: Block, exact: Any) -> Columns:
         """The system's columns, each (G, S) or (G, S, n), from the block's draws in float64."""
-        return self.plan.system.closed_form(exact, self._parameters(block))
+        found, shape = self.plan.system.closed_form(exact, self._parameters(block)), block.real.shape
+        return {name: np.broadcast_to(values, (*shape, *values.shape[2:])) for name, values in found.items()}
 
     def measured(self, block: Block, exact: Any, measured: Measured, repeats: int) -> Columns:
         """What is known of a block after a round, by column: see `BlockMeasurement.columns` and `System.outcome`."""

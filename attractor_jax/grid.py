@@ -111,8 +111,10 @@ def _drawn(system: System, axis: Axis, key: str, given: Mapping[str, Any]) -> Dr
             raise ConfigError(
                 f"{key}.{name}", f"must be left out: {spacing} draws one value for each draw", given[name]
             )
-    if axis.kind is int or axis.static or axis.name in system.draw_axes:
+    if axis.kind is int or axis.static:
         raise ConfigError(f"{key}.spacing", "must be linear or log for whole numbers", spacing)
+    if axis.name in system.draw_axes:
+        raise ConfigError(f"{key}.spacing", "must be linear or log: each value makes other networks", spacing)
     if not system.draw_axes:
         raise ConfigError(
             f"{key}.spacing", f"must be linear or log: system {system.name} draws no networks that could have one each",

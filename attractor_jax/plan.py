@@ -209,13 +209,16 @@ class Plan:
         return steps / rate / max(cores, 1) + COMPILE_SECONDS * self.programs * len(self.groups)
 
 
-def make_plan(config: SweepConfig) -> Plan:
+def make_plan(config: SweepConfig, *, opens: bool = False) -> Plan:
     """The plan of a sweep.
+
+    Args:
+        opens: see `with_data`.
 
     Raises:
         ConfigError: a system, an axis or a value that does not exist, or k > D for a shape of the grid.
     """
-    config, system = with_data(config)
+    config, system = with_data(config, opens=opens)
     refine = read_refine(config.grid)
     if config.grid.get("cells") is not None:
         if config.transitions is not None:
@@ -235,9 +238,12 @@ def make_plan(config: SweepConfig) -> Plan:
     return Plan(config, system, tuple(groups), refine)
 
 
-def with_data(config: SweepConfig) -> tuple[SweepConfig, System]:
+def with_data(config: SweepConfig, *, opens: bool = False) -> tuple[SweepConfig, System]:
     """A sweep whose grid has the mark of its data, so that it can be planned again where the data are not, and its
     system.
+
+    Args:
+        opens: the data are looked at even where the grid has a mark already: a person may have made it up.
 
     Raises:
         ConfigError: a system that does not exist, or data that it cannot read.
@@ -249,7 +255,7 @@ def with_data(config: SweepConfig) -> tuple[SweepConfig, System]:
     grids = [config.grid, *cells] if isinstance(cells, Sequence) else [config.grid]
     marks = [grid.get("data") for grid in grids if isinstance(grid, Mapping)]
     given = next((mark for mark in marks if mark is not None), None)
-    system = system.over(config.system.data, given if isinstance(given, str) else None)
+    system = system.over(config.system.data, given if isinstance(given, str) and not opens else None)
     if given is not None:  # what is no mark of these data is refused when the grid is read
         return config, system
     return replace(config, grid={**config.grid, "data": system.axis("data").choices[0]}), system
@@ -268,6 +274,9 @@ def _check_swept(system: System, config: SweepConfig, refine: int, grid: dict[st
     """Refuse a last axis on which nothing can change, and more refinement than a run can hold."""
     values = grid[system.axes[-1].name]
     axis, n = f"grid.{system.axes[-1].name}", len(values)
+    if (refine or config.transitions is not None) and system.axes[-1].kind is not float:
+        key, off = ("grid.refine", "0") if refine else ("transitions", "null")
+        raise ConfigError(key, f"must be {off} for system {system.name}: {axis} has nothing between its values")
     n_cells = math.prod(len(each) for each in grid.values())
     if (refine or config.transitions is not None) and n < 2:
         key = "grid.refine" if refine else "transitions"

@@ -95,7 +95,7 @@ def read(composed: DictConfig) -> Plan:
         from attractor_jax.extension import extended
 
         config = extended(config)
-    return make_plan(config)
+    return make_plan(config, opens=True)
 
 
 def _job(composed: DictConfig) -> None:

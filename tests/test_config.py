@@ -19,11 +19,12 @@ from sweeps.run import checked
 EXPERIMENTS = (
     "albers_chaos, albers_dimension, albers_windows, article, basins_feedback, escape, factorisation_basins, "
     "flatness_digits, flatness_generalisation, hunt, learning_rate_to_chaos, multistability, neurons_and_delays, "
-    "order_to_chaos, second_opinions, smoke, trainability, trainability_large, transitions or xor_basins"
+    "order_to_chaos, second_opinions, seung_bump, seung_digits, seung_pca, seung_phase, seung_ring, seung_usps, smoke, "
+    "trainability, trainability_large, transitions or xor_basins"
 )
 SYSTEMS = (
-    "delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, henon, "
-    "henon_plane, linear, logistic, regression, trainability, uniform, uniform_plane, xor or xor_escape"
+    "continuous, delayed_logistic, digits, double_well, factorisation, factorisation_plane, gaussian, gaussian_plane, "
+    "henon, henon_plane, linear, logistic, regression, trainability, uniform, uniform_plane, xor or xor_escape"
 )
 MEASURE = (
     "transient, steps, k, blocks, align, renormalise_every, longest_period, period_tolerance, also, target_se "
@@ -32,6 +33,11 @@ MEASURE = (
 SWEEP = "name, system, grid, measure, transitions, backend, plan, shard, extend, output and dry_run"
 VALUE = "one value, a list [1, 2] or a mapping {start: 0, num: 8}, the whole argument in quotes"
 NUMBERS = "a number, a list or a range {start: .., num: ..}, in quotes for the shell"
+SCHEDULE = "must be rising numbers of loops, 1 at least, such as 1-2-5-10"
+LEARNED = (
+    "data, task, visible, T_schedule, hidden_places, label, radius, patch, n2, train_steps, batch_size, lr, seed, T, "
+    "components, at, tolerance and replicate"
+)
 CELLS = "a list of at least one cell such as {seed: 0, s: 1.4}"
 
 # Command line, as it is typed, and the message.
@@ -109,6 +115,79 @@ REFUSED = {
     "backend.engine=fused system=xor measure.k=1": (
         "backend.engine must be auto or scan for system xor: fused is for feedback networks, got 'fused'"
     ),
+    # Networks that learn.
+    "system=continuous grid.patch=9": "grid.patch must be between 1 and 7, got 9",
+    "system=continuous grid.patch=8": "grid.patch must be between 1 and 7, got 8",
+    "system=continuous grid.patch=[4,0]": "grid.patch[1] must be between 1 and 7, got 0",
+    "system=continuous grid.patch=-1": "grid.patch must be between 1 and 7, got -1",
+    "system=continuous system.data=bump grid.patch=16": "grid.patch must be between 1 and 15, got 16",
+    "system=continuous grid.radius=-2": "grid.radius must be between -1 and 8, got -2",
+    "system=continuous grid.radius=9": "grid.radius must be between -1 and 8, got 9",
+    "system=continuous grid.n2=0": "grid.n2 must be between 1 and 65536, got 0",
+    "system=continuous grid.n2=[4,65]": "grid.n2 must be at most grid.hidden_places = 64, got 65",
+    "system=continuous grid.hidden_places=8": "grid.n2 must be at most grid.hidden_places = 8, got 64",
+    "system=continuous grid.T=0": "grid.T must be between 1 and 1000, got 0",
+    "system=continuous grid.T=1.5": "grid.T must be an integer, got 1.5",
+    "system=continuous grid.T_schedule=5-2": f"grid.T_schedule {SCHEDULE}, got '5-2'",
+    "system=continuous grid.T_schedule=1-1": f"grid.T_schedule {SCHEDULE}, got '1-1'",
+    "system=continuous grid.T_schedule=0-2": f"grid.T_schedule {SCHEDULE}, got '0-2'",
+    "system=continuous grid.T_schedule=01-2": f"grid.T_schedule {SCHEDULE}, got '01-2'",
+    "system=continuous grid.T_schedule=1-2-": f"grid.T_schedule {SCHEDULE}, got '1-2-'",
+    "system=continuous grid.T_schedule=fast": f"grid.T_schedule {SCHEDULE}, got 'fast'",
+    "system=continuous grid.T_schedule=-1": f"grid.T_schedule {SCHEDULE}, got '-1'",
+    "system=continuous grid.T_schedule=[1-2,2-1]": f"grid.T_schedule {SCHEDULE}, got '2-1'",
+    "system=continuous grid.T_schedule=1.5": "grid.T_schedule must be a word, got 1.5",
+    "system=continuous grid.T_schedule='{start: 1, num: 3}'": (
+        "grid.T_schedule must be a word, got {'start': 1, 'num': 3}"
+    ),
+    "system=continuous grid.label=10": (
+        "grid.label must be -1 for all classes or one of them, 0, 1, 2, 3, 4, 5, 6, 7, 8 or 9, got 10"
+    ),
+    "system=continuous grid.label=[2,10]": (
+        "grid.label must be -1 for all classes or one of them, 0, 1, 2, 3, 4, 5, 6, 7, 8 or 9, got 10"
+    ),
+    "system=continuous system.data=bars grid.label=0": "grid.label must be -1 for bars, which has no classes, got 0",
+    "system=continuous grid.components=0": "grid.components must be between 1 and 64, got 0",
+    "system=continuous grid.components=65": "grid.components must be between 1 and 64, got 65",
+    "system=continuous grid.tolerance=0": "grid.tolerance must be between 1e-12 and 1, got 0",
+    "system=continuous grid.tolerance=-0.1": "grid.tolerance must be between 1e-12 and 1, got -0.1",
+    "system=continuous grid.at=-1": "grid.at must be between 0 and 1000000, got -1",
+    "system=continuous grid.batch_size=-1": "grid.batch_size must be between 0 and 65536, got -1",
+    "system=continuous grid.train_steps=0": "grid.train_steps must be between 1 and 10000000, got 0",
+    "system=continuous grid.lr=0": "grid.lr must be between 1e-12 and 1000, got 0",
+    "system=continuous grid.lr='{start: 1e-3, stop: 1e-2, spacing: loguniform}'": (
+        "grid.lr.spacing must be linear or log: each value makes other networks, got 'loguniform'"
+    ),
+    "system=continuous grid.task=memorise": "grid.task must be completion or retention, got 'memorise'",
+    "system=continuous grid.visible=tanh": "grid.visible must be clip01, linear or relu, got 'tanh'",
+    "system=continuous grid.replicate=64": "grid.replicate must be between 0 and 63, got 64",
+    "system=continuous grid.refine=2 grid.replicate=[0,1]": (
+        "grid.refine must be 0 for system continuous: grid.replicate has nothing between its values"
+    ),
+    "system=continuous grid.s=1": f"grid.s is no axis of system continuous, which has {LEARNED}",
+    "system=continuous grid.data=digits": "grid.data must be digits-8x8, got 'digits'",
+    "system=continuous grid.data=usps-16x16-00000000": "grid.data must be digits-8x8, got 'usps-16x16-00000000'",
+    "system=continuous grid.cells='[{T: 2}, {data: bars-8x8}]'": (
+        "grid.cells[1].data must be digits-8x8, got 'bars-8x8'"
+    ),
+    "system=continuous grid.cells='[{T: 2, label: 11}]'": (
+        "grid.label must be -1 for all classes or one of them, 0, 1, 2, 3, 4, 5, 6, 7, 8 or 9, got 11"
+    ),
+    "system=continuous system.data=usps": (
+        "system.data must be digits, bars, bump or the path of an .h5 or .npz file, got 'usps'"
+    ),
+    "system=continuous system.data=nowhere.h5": (
+        "system.data must be the path of a file that is there, got 'nowhere.h5'"
+    ),
+    "system=continuous system.data=3": "system.data must be a word or null, got 3",
+    "system=continuous measure.k=65": (
+        "measure.k must be at most the dimension D = 64 of the smallest state in the grid, got 65"
+    ),
+    "system=continuous backend.engine=fused measure.k=1": (
+        "backend.engine must be auto or scan for system continuous: fused is for feedback networks, got 'fused'"
+    ),
+    "experiment=seung_usps": "system.data must be the path of a file that is there, got 'usps.h5'",
+    "system=henon system.data=digits": "system.data must be left out: system henon takes none, got 'digits'",
     # Ranges.
     "grid.s={}": "grid.s.start must be given",
     "grid.s='{start: 1, stop: 2}'": "grid.s.num must be given",
@@ -226,10 +305,10 @@ REFUSED = {
     "system=": f"system must be {SYSTEMS}, got ''",
     "system.name=lorenz": (
         "system.name must be one of uniform, gaussian, linear, logistic, henon, delayed_logistic, double_well, "
-        "factorisation, xor, xor_escape, regression, digits, trainability, uniform_plane, gaussian_plane, henon_plane "
-        "or factorisation_plane, got 'lorenz'"
+        "factorisation, xor, xor_escape, regression, digits, trainability, continuous, uniform_plane, gaussian_plane, "
+        "henon_plane or factorisation_plane, got 'lorenz'"
     ),
-    "measure=3": "measure must be adaptive, standard or training, got 3",
+    "measure=3": "measure must be adaptive, loops, standard or training, got 3",
     "backend=gpu": "backend must be auto, got 'gpu'",
     # What Hydra cannot read.
     "grid.s=[1,": f"grid.s must be {VALUE}, got '[1,'",
@@ -280,6 +359,9 @@ ACCEPTED = [
     "system=double_well measure.k=all",
     "experiment=xor_basins",
     "experiment=trainability",
+    "system=continuous measure=loops grid.T_schedule=[1-2,2] grid.radius=-1 grid.batch_size=0",
+    "system=continuous grid.data=digits-8x8 grid.T=[1,7]",
+    "experiment=seung_ring",
 ]
 
 
@@ -345,6 +427,7 @@ def test_a_configuration_without_hydra_is_checked_as_well() -> None:
     [
         ("grid.s=-1", "grid.s"),
         ("grid.s=[1,", "grid.s"),
+        ("experiment=seung_digits grid.patch=8", "grid.patch"),
         ("experiment=nope", "experiment"),
         ("-m experiment=smoke grid.s=1,-1 dry_run=true", "grid.s"),
         ("--foo", "--foo"),

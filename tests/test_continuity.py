@@ -96,7 +96,9 @@ def test_relative_changes_of_any_size() -> None:
 def test_images_are_chosen_evenly() -> None:
     assert spread(1).tolist() == [0]
     assert spread(16).tolist() == list(range(16))
-    assert (spread(200)[[0, -1]].tolist(), len(spread(200)), len(spread(17))) == ([0, 199], 16, 16)
+    assert (spread(200)[[0, -1]].tolist(), len(spread(200)), len(spread(17))) == ([0, 187], 16, 16)
+    for m in (16, 44, 200):  # of what a system keeps, the same images are chosen
+        assert (np.arange(64) * m // 64)[spread(64)].tolist() == spread(m).tolist()
 
 
 def test_the_columns_are_those_promised() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from runs import plan_of
 from scipy.spatial.distance import cdist
 
 from attractor_jax import images as images_module
@@ -144,7 +145,7 @@ def test_files(tmp_path: Path, suffix: str, square: bool) -> None:
     np.testing.assert_array_equal(whole.train, contents["train/data"])
     np.testing.assert_array_equal(whole.test, contents["test/data"])
     assert whole.others.shape == (0, 9)
-    assert mark(data) == f"mine-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
+    assert mark(data) == f"mine-3x3-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
 
 
 def test_other_types_of_number_will_do(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_file_is_found_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
 
 
 def test_marks() -> None:
-    assert [mark(data) for data in ("digits", "bars", "bump")] == ["digits", "bars", "bump"]
+    assert [mark(data) for data in ("digits", "bars", "bump")] == ["digits-8x8", "bars-8x8", "bump-16x16"]
 
 
 HOLDS = "must hold train/data, train/target, test/data and test/target"
@@ -353,6 +354,61 @@ def test_packages_that_are_missing_are_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError) as error:
         Digits(1).train()
     assert str(error.value) == "system.name needs scikit-learn for digits: pip install 'attractor_jax[data]'"
+
+
+@pytest.mark.parametrize(
+    "changed, typed, must",
+    [
+        ({"train_data": np.zeros((5, 9))}, "", "system.data must have training images that are not all black, got {}"),
+        ({"train_data": np.full((5, 9), np.nan)}, "", "system.data must have no NaN in train/data, got {}"),
+        (
+            {"train_data": np.ones((5, 8))},
+            "",
+            "system.data must have square images in train/data, n x pixels or n x side x side (its shape is (5, 8)), "
+            "got {}",
+        ),
+        (
+            {"train_data": np.ones((5, 1)), "test_data": np.ones((3, 1))},
+            "",
+            "system.data must have images of 2 x 2 pixels at least: a hole, and what is beside it, got {}",
+        ),
+        ({}, "", "grid.components must be at most the number of training images, 5, got 9"),
+        ({}, "grid.components=10", "grid.components must be between 1 and 9, got 10"),
+        (
+            {},
+            "grid.components=3 grid.label=[4,7]",
+            "grid.components must be at most the number of training images of class 4, 2, got 3",
+        ),
+        (
+            {},
+            "grid.components=2 grid.label=[4,5]",
+            "grid.label must be -1 for all classes or one of them, 4 or 7, got 5",
+        ),
+    ],
+)
+def test_a_sweep_of_what_will_not_do_is_not_planned(
+    tmp_path: Path, changed: dict[str, Any], typed: str, must: str
+) -> None:
+    data = write(tmp_path / "x.npz", arrays(**changed))
+    with pytest.raises(ConfigError) as error:
+        plan_of("system=continuous", f"system.data={data}", *typed.split())
+    assert str(error.value) == must.format(shown(data))
+
+
+@pytest.mark.parametrize(
+    "package, must",
+    [
+        ("sklearn.datasets", "system.data needs scikit-learn for digits: pip install 'attractor_jax[data]'"),
+        ("optax", "system.name needs optax for continuous: pip install 'attractor_jax[train]'"),
+    ],
+)
+def test_a_sweep_without_its_packages_is_not_planned(package: str, must: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    images_module.digits.cache_clear()
+    load.cache_clear()
+    with pytest.raises(ConfigError) as error:
+        plan_of("system=continuous")
+    assert str(error.value) == must
 
 
 # holes

@@ -449,6 +449,11 @@ def test_cells_of_one_shape_are_compiled_once(compilations: Any, tmp_path: Path)
 
 # The experiments
 
+# Each number of loops, task and shape of the images is a program of its own.
+TRAINED = (
+    "grid.hidden_places=16", "grid.n2=16", "grid.train_steps=20", "grid.batch_size=8", "grid.T=[1,2]",
+    "grid.seed={start: 0, num: 1}",
+)  # fmt: skip
 SMALL = {
     "albers_chaos": ("grid.N=[4]", "grid.D=[4, 8]", "grid.seed.num=2", "grid.s.num=3"),
     "albers_dimension": ("grid.N=4", "grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
@@ -474,6 +479,12 @@ SMALL = {
     "neurons_and_delays": ("grid.N=[2]", "grid.D=[2, 4]", "grid.seed.num=2", "grid.s.num=3"),
     "order_to_chaos": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
     "second_opinions": ("grid.D=4", "grid.seed.num=2", "grid.s.num=3"),
+    "seung_bump": (*TRAINED, "grid.task=completion"),
+    "seung_digits": TRAINED,
+    "seung_pca": ("grid.n2=[2,4]", "grid.hidden_places=4", "grid.train_steps=20", "grid.components=4", "grid.label=2"),
+    "seung_phase": (*TRAINED, "grid.n2=[12,16]"),
+    "seung_ring": (*TRAINED, "grid.task=completion"),
+    "seung_usps": (*TRAINED, "grid.components=4", "grid.label=[1,2]"),
     "smoke": ("grid.seed.num=2", "grid.s.num=3"),
     "trainability": (
         "grid.width=2",
@@ -496,10 +507,22 @@ SMALL = {
 }
 
 
+def images_in(folder: Path) -> Path:
+    """A file as that of the postal digits is: here, noise of 4 x 4 pixels in two classes."""
+    draw, path = np.random.default_rng(0), folder / "usps.npz"
+    halves = {"train": 24, "test": 10}
+    images = {f"{half}/data": draw.random((n, 16)) for half, n in halves.items()}
+    np.savez(path, **images, **{f"{half}/target": 1 + np.arange(n) % 2 for half, n in halves.items()})
+    return path
+
+
 @pytest.mark.parametrize("experiment", sorted(file.stem for file in (CONF / "experiment").glob("*.yaml")))
 def test_an_experiment_on_a_tiny_budget_gives_its_table_and_its_figure(experiment: str, tmp_path: Path) -> None:
-    plan = plan_of(f"experiment={experiment}", *SMALL[experiment], *TINY)
-    run = sweep(plan, tmp_path)
+    small = [*SMALL[experiment], *TINY]
+    if "system.data=PATH" in (CONF / "experiment" / f"{experiment}.yaml").read_text():
+        small.append(f"system.data={images_in(tmp_path)}")
+    plan = plan_of(f"experiment={experiment}", *small)
+    run = sweep(plan, tmp_path, devices=1 if plan.system.trained else 2)  # each would compile the training anew
     df = aj.read_run(run)
     assert len(df) == plan.n_cells and (df["status"] == "ok").all() and df["regime"].notna().all()
     assert [len(row) for row in df["exponents"]] == [group.k for group in plan.groups for _ in range(group.n_cells)]
@@ -508,8 +531,12 @@ def test_an_experiment_on_a_tiny_budget_gives_its_table_and_its_figure(experimen
     assert len(kinds) == 1 and pa.types.is_fixed_size_list(*kinds) == (len({group.k for group in plan.groups}) == 1)
     # The figure that the experiment says it feeds.
     header = (CONF / "experiment" / f"{experiment}.yaml").read_text()
-    command = re.search(r"python -m (analysis\.\w+) RUN((?: --\w+ \w+)*)", header)
+    command = re.search(r"python -m (analysis\.\w+) RUN((?: --\w+ [\w=]+)*)", header)
     assert command, "an experiment is headed by its command and the figure that it feeds"
+    if plan.system.trained:  # figures take the networks from the run
+        assert import_module(command[1]).main([str(run), *command[2].split()]) == 0
+        assert (picture := next((run / "figures").glob("*.png"))).stat().st_size > 10_000, picture
+        return
     axes = dict(re.findall(r"--(\w+) (\w+)", command[2]))
     figure = import_module(command[1]).draw(df, **axes)
     assert isinstance(figure, Figure) and figure.axes

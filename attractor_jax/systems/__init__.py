@@ -174,7 +174,7 @@ class System:
 
     def closed_form(self, draws: Draw, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The `columns`, each of shape (G, S) or (G, S, n), for G draws (leading axis of `draws`) times S cells each
-        (parameters of shape (G, S)).
+        (parameters of shape (G, S)). Where nothing depends on the cell, S may be 1.
 
         It is asked again for every block, padding included: what takes long to find of a network is found in `draws`,
         stands in the draw, and is only spread out here.

@@ -5,8 +5,10 @@ backpropagation through T loops. What a trained loop does is then asked with the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields as fields_of
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,11 +61,11 @@ def stages(T_schedule: str, T: int) -> tuple[int, ...]:
         ConfigError: it is something else.
     """
     key, must = "grid.T_schedule", "must be rising numbers of loops, 1 at least, such as 1-2-5-10"
-    try:
-        loops = [int(each) for each in T_schedule.split("-")]
-    except ValueError:
-        raise ConfigError(key, must, T_schedule) from None
-    if loops[0] < 1 or any(after <= before for before, after in zip(loops, loops[1:], strict=False)):
+    # One way to write each: another would be another network with the same numbers.
+    if not re.fullmatch(r"[1-9][0-9]*(-[1-9][0-9]*)*", T_schedule):
+        raise ConfigError(key, must, T_schedule)
+    loops = [int(each) for each in T_schedule.split("-")]
+    if any(after <= before for before, after in zip(loops, loops[1:], strict=False)):
         raise ConfigError(key, must, T_schedule)
     return (*(each for each in loops if each < T), T)
 
@@ -92,6 +94,10 @@ class Continuous(System):
         self.data, self.mark, self.opened = data, mark or images.mark(data), mark is None
         self.side = side = images.side_of(self.mark)
         pixels = side * side
+        if side < 2:
+            raise ConfigError(
+                "system.data", "must have images of 2 x 2 pixels at least: a hole, and what is beside it", data
+            )
         self.axes = (
             Axis.of_words("data", self.mark, "what is learned: set, size, fingerprint of a file", choices=(self.mark,)),
             Axis.of_words("task", "completion", "of holes, or retention of whole images", choices=TASKS),
@@ -107,7 +113,7 @@ class Continuous(System):
             Axis("lr", float, 1e-12, 1e3, 3e-3, "learning rate of a stage of one loop; T^(-3/4) of it with T"),
             Axis("seed", int, 0, 2**32 - 1, 0, "draws the first weights, minibatches and holes"),
             Axis("T", int, 1, 1000, 2, "loops through which the last stage was trained"),
-            Axis("components", int, 1, pixels, 20, "principal components of the baseline fill_pca"),
+            Axis("components", int, 1, pixels, min(20, pixels), "principal components of the baseline fill_pca"),
             Axis("at", int, 0, 10**6, 5, "loops after which spectra are taken"),
             Axis("tolerance", float, 1e-12, 1.0, 0.1, "how near to 1 an eigenvalue counts as near unity"),
             Axis("replicate", int, 0, KEPT - 1, 0, f"which of {KEPT} held-out images the orbit starts from"),
@@ -128,10 +134,13 @@ class Continuous(System):
             raise ConfigError("grid.n2", f"must be at most grid.hidden_places = {static['hidden_places']}", most)
         if not self.opened:
             return
+        if find_spec("optax") is None:
+            raise ConfigError("system.name", "needs optax for continuous: pip install 'attractor_jax[train]'")
         components = lanes["components"].max().item()
         for label in np.unique(lanes["label"]).tolist():
             if components > (n := len(self.images(label).train)):
-                raise ConfigError("grid.components", f"must be at most the number of training images, {n}", components)
+                of_them = "training images" if label == -1 else f"training images of class {label}"
+                raise ConfigError("grid.components", f"must be at most the number of {of_them}, {n}", components)
 
     def images(self, label: int) -> images.Images:
         """What is learned of a class.
@@ -226,7 +235,8 @@ class Continuous(System):
             "fill_nearest": nearest_fill(train, corrupted, holes),
         }
         found |= {name: relative_error(fill, truth, corrupted) for name, fill in filled.items()}
-        kept = np.arange(KEPT) * len(truth) // KEPT  # every so many-th; some twice where there are fewer
+        # Every so many-th, some twice where there are fewer; the states of the spectra start from every fourth of them.
+        kept = np.arange(KEPT) * len(truth) // KEPT
         values = {**weights, **bounds, "images": truth[kept], "holes": holes[kept], **found}
         return {name: np.asarray(value, float) for name, value in values.items()}
 
