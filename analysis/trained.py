@@ -85,7 +85,7 @@ def networks(df: pd.DataFrame, *further: str) -> pd.DataFrame:
     Args:
         further: axes that make rows differ all the same.
     """
-    return df.drop_duplicates(["data", *LEARNED_BY, "T", *further])
+    return df.drop_duplicates(["data", *(axis for axis in LEARNED_BY if axis != "hidden_places"), "T", *further])
 
 
 def first_seed(df: pd.DataFrame) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def measure(
     results["participation_ratio_images"] = near_unity.participation_ratio(truth)
     results["finite_time_exponents"] = near_unity.finite_time_exponents(loop, truth[chosen])
 
-    results |= endpoints.endpoints(loop, corrupted, train)
+    results |= endpoints.endpoints(loop, corrupted, train, truth)
     results |= endpoints.dead_units(loop, train)
 
     given = None if tangents is None else tangents.astype(float)

@@ -14,6 +14,8 @@ LOOPS = 1000
 # In units of the largest norm of a training image: a change per loop that is none, a distance between two endpoints
 # that is none, and a norm that no image has.
 STILL, SAME, GONE = 1e-6, 1e-3, 1e3
+# Share of the held-out images that are as near to a training image as an end that is like one.
+USUAL = 0.99
 # Labels of ends: of an image that escaped, that still moves, and that settled.
 ESCAPED, WANDERING, CONVERGED = -1, 0, 1
 
@@ -21,12 +23,12 @@ COLUMNS = (
     Column("converged", "float", "", "share of corrupted images at rest in 1,000 loops, to 1e-6 of an image's norm"),
     Column("escaped", "float", "", "share that went beyond 1,000 times an image's norm"),
     Column("wandering", "float", "", "the rest"),
-    Column("endpoints", "float", "", "different endpoints of the converged ones; null if the map is unbounded", True),
+    Column("endpoints", "float", "", "different endpoints of the converged ones"),
     Column(
         "spurious",
         "float",
         "",
-        "share of the converged ones farther from all training images than half their mean |d|^2; null if unbounded",
+        "share of the converged ones farther from all training images than 99 % of held-out images; null if none is",
         True,
     ),
     Column("dead_hidden", "float", "", "share of hidden units at 0 for all training images over three loops"),
@@ -64,15 +66,23 @@ def settle(
     return ends, labels
 
 
-def endpoints(loop: Loop, corrupted: Float[np.ndarray, "m n1"], train: Float[np.ndarray, "n n1"]) -> dict[str, float]:
-    """What share of corrupted images settles, at how many points, and how many of those are like no training image?
+def endpoints(
+    loop: Loop,
+    corrupted: Float[np.ndarray, "m n1"],
+    train: Float[np.ndarray, "n n1"],
+    truth: Float[np.ndarray, "h n1"],
+) -> dict[str, float]:
+    """What share of corrupted images settles, at how many points, and how many of those are like no image?
 
-    Where the map is unbounded nearly everything that is trained drifts away in the end, and the few points that do
-    not say nothing: NaN.
+    Where images escape, what is counted is what stayed: see `escaped`.
+
+    Args:
+        truth: held-out images, which say how far from training images an image of their kind may lie.
 
     Returns:
         converged, escaped and wandering, which sum to 1; endpoints, sets of ends within 1e-3 of an image's norm of
-        one another (single linkage); spurious, the share of the converged ones with min |x - d|^2 > mean |d|^2 / 2.
+        one another (single linkage); spurious, the share of the converged ones whose distance from the nearest
+        training image is above the 99th percentile of that of held-out ones (NaN if none converged).
     """
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial.distance import cdist
@@ -84,13 +94,12 @@ def endpoints(loop: Loop, corrupted: Float[np.ndarray, "m n1"], train: Float[np.
         for name, label in (("converged", CONVERGED), ("escaped", ESCAPED), ("wandering", WANDERING))
     }
     ends = ends[labels == CONVERGED]
-    if not np.isfinite(loop.ceiling):
-        return shares | {"endpoints": np.nan, "spurious": np.nan}
     if not len(ends):
         return shares | {"endpoints": 0.0, "spurious": np.nan}
     count = connected_components(cdist(ends, ends) <= SAME * scale, directed=False, return_labels=False)
-    nearest = cdist(ends, train, "sqeuclidean").min(axis=1)
-    far = nearest > np.mean(np.sum(train**2, axis=1)) / 2
+    # Not a share of their norms: an image of noise is nearer than that to many a digit.
+    usual = np.quantile(cdist(truth, train).min(axis=1), USUAL)
+    far = cdist(ends, train).min(axis=1) > usual + STILL * scale
     return shares | {"endpoints": float(count), "spurious": float(np.mean(far))}
 
 

@@ -100,8 +100,8 @@ def mark(data: str) -> str:
     """The name under which a data set stands in tables: its size, and of a file a fingerprint of what is in it.
 
     Returns:
-        `digits-8x8` and the like; of a file STEM-16x16-XXXXXXXX, XXXXXXXX the first eight hexadecimal digits of the
-        sha256 of its bytes.
+        `digits-8x8` and the like; of a file file-16x16-XXXXXXXX, XXXXXXXX the first eight hexadecimal digits of the
+        sha256 of its bytes: what it is called is no part of what is learned.
 
     Raises:
         ConfigError: of `system.data`: no such data set, or none that can be used.
@@ -111,7 +111,7 @@ def mark(data: str) -> str:
         return f"{data}-{side}x{side}"
     fingerprint, ((learned, _), _) = _file(data)
     side = math.isqrt(learned.shape[1])
-    return f"{Path(data).stem}-{side}x{side}-{fingerprint}"
+    return f"file-{side}x{side}-{fingerprint}"
 
 
 def side_of(mark: str) -> int:

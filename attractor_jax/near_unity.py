@@ -128,7 +128,8 @@ def finite_time_exponents(
     On a continuous attractor of d dimensions d of them are near 0, and the next is below. They are means of the
     logarithms that an orthonormal frame loses at every loop, as everywhere here, and so not those of singular values:
     these count as growth once that the last direction is oblique to the first (a factor of 4 in 20 loops on a ring that
-    was learned, .07 a loop). A direction that the loops kill has -inf.
+    was learned, .07 a loop). A direction that the loops kill has
+    -inf, and so has one that they shrink below the rounding of the others.
 
     Args:
         states: where the orbits start, (m, n1). Those that diverge are left out.
@@ -142,15 +143,20 @@ def finite_time_exponents(
     frame = np.linalg.qr(np.random.default_rng(0).standard_normal((states.shape[1], first)))[0]
     frame = np.tile(frame, (len(states), 1, 1))
     growth = np.zeros((len(states), first))
+    rounding = states.shape[1] * np.finfo(float).eps
     for index in range(align + loops):
         visible, hidden = loop.active(states)
         with np.errstate(over="ignore", invalid="ignore"):
             frame = visible[:, :, None] * (loop.W12 @ (hidden[:, :, None] * (loop.W21 @ frame)))
+        sizes = np.linalg.norm(frame, axis=(1, 2))
         frame, factor = np.linalg.qr(frame)
         states = loop.step(states)
         if index >= align:
+            lengths = np.abs(np.diagonal(factor, axis1=1, axis2=2))
+            # What is left of a direction that was killed is the rounding of the others.
+            lengths = np.where(lengths > rounding * sizes[:, None], lengths, 0.0)
             with np.errstate(divide="ignore"):
-                growth += np.log(np.abs(np.diagonal(factor, axis1=1, axis2=2)))
+                growth += np.log(lengths)
     return _over_states(np.median, growth) / loops
 
 

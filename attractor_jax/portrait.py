@@ -242,7 +242,10 @@ def read_coordinates(
 
 def _points(seen: _Seen, state: Float[Array, "D orbits"], names: tuple[str, ...]) -> Float[Array, "2 orbits"]:
     """Where the states lie in the image's plane."""
-    found = read_coordinates(_with_lanes(seen.map), state, names)
+    if hasattr(seen.map, "entries"):  # shift registers take lanes
+        found = read_coordinates(_with_lanes(seen.map), state, names)
+    else:
+        found = jax.vmap(lambda one: read_coordinates(seen.map, one, names), in_axes=-1)(state)
     return jnp.stack([sum(part * each for part, each in zip(row, found, strict=True)) for row in seen.view])
 
 

@@ -132,6 +132,12 @@ REFUSED = {
     "system=continuous grid.T_schedule=1-1": f"grid.T_schedule {SCHEDULE}, got '1-1'",
     "system=continuous grid.T_schedule=0-2": f"grid.T_schedule {SCHEDULE}, got '0-2'",
     "system=continuous grid.T_schedule=01-2": f"grid.T_schedule {SCHEDULE}, got '01-2'",
+    "system=continuous grid.T_schedule=5": (
+        "grid.T must be among the stages of grid.T_schedule = 5 (several are one word: 1-2-5), got 2"
+    ),
+    "system=continuous grid.T_schedule=[1,2,5] grid.T=5": (
+        "grid.T must be among the stages of grid.T_schedule = 1 (several are one word: 1-2-5), got 5"
+    ),
     "system=continuous grid.T_schedule=1-2-": f"grid.T_schedule {SCHEDULE}, got '1-2-'",
     "system=continuous grid.T_schedule=fast": f"grid.T_schedule {SCHEDULE}, got 'fast'",
     "system=continuous grid.T_schedule=-1": f"grid.T_schedule {SCHEDULE}, got '-1'",
@@ -360,7 +366,7 @@ ACCEPTED = [
     "experiment=xor_basins",
     "experiment=trainability",
     "system=continuous measure=loops grid.T_schedule=[1-2,2] grid.radius=-1 grid.batch_size=0",
-    "system=continuous grid.data=digits-8x8 grid.T=[1,7]",
+    "system=continuous grid.data=digits-8x8 grid.T=[1,5]",
     "experiment=seung_ring",
 ]
 

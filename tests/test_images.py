@@ -145,7 +145,7 @@ def test_files(tmp_path: Path, suffix: str, square: bool) -> None:
     np.testing.assert_array_equal(whole.train, contents["train/data"])
     np.testing.assert_array_equal(whole.test, contents["test/data"])
     assert whole.others.shape == (0, 9)
-    assert mark(data) == f"mine-3x3-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
+    assert mark(data) == f"file-3x3-{hashlib.sha256(Path(data).read_bytes()).hexdigest()[:8]}"
 
 
 def test_other_types_of_number_will_do(tmp_path: Path) -> None:

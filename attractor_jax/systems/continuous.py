@@ -51,8 +51,8 @@ FILLS = (
 )
 
 
-def stages(T_schedule: str, T: int) -> tuple[int, ...]:
-    """The loops of each stage of a training in turn: those of the schedule below T, then T.
+def stages(T_schedule: str, T: float = math.inf) -> tuple[int, ...]:
+    """The loops of each stage of a training in turn, up to that with T.
 
     Args:
         T_schedule: rising numbers of loops, as in 1-2-5.
@@ -67,7 +67,7 @@ def stages(T_schedule: str, T: int) -> tuple[int, ...]:
     loops = [int(each) for each in T_schedule.split("-")]
     if any(after <= before for before, after in zip(loops, loops[1:], strict=False)):
         raise ConfigError(key, must, T_schedule)
-    return (*(each for each in loops if each < T), T)
+    return tuple(each for each in loops if each <= T)
 
 
 class Continuous(System):
@@ -102,7 +102,7 @@ class Continuous(System):
             Axis.of_words("data", self.mark, "what is learned: set, size, fingerprint of a file", choices=(self.mark,)),
             Axis.of_words("task", "completion", "of holes, or retention of whole images", choices=TASKS),
             Axis.of_words("visible", "relu", "relu, clip01 (at most 1) or linear (hidden too)", choices=tuple(BOUNDS)),
-            Axis.of_words("T_schedule", "1-2-5-10", "loops of the stages of a training; those below T come before it"),
+            Axis.of_words("T_schedule", "1-2-5-10", "loops of the stages of a training, of which T is one"),
             Axis("hidden_places", int, 1, 65536, pixels, "room for hidden units in the arrays", static=True),
             Axis("label", int, -1, 2**31 - 1, -1, "class of the images; -1 all of them"),
             Axis("radius", int, -1, side, 1 if side < SMALL_SIDE else 2, "of a field, in pixels; -1 the whole image"),
@@ -129,7 +129,11 @@ class Continuous(System):
         return Continuous(data, mark)
 
     def check(self, static: Mapping[str, Any], lanes: Mapping[str, np.ndarray]) -> None:
-        stages(static["T_schedule"], 1)
+        loops = stages(static["T_schedule"])
+        for T in np.unique(lanes["T"]).tolist():
+            if T not in loops:
+                schedule = f"grid.T_schedule = {static['T_schedule']} (several are one word: 1-2-5)"
+                raise ConfigError("grid.T", f"must be among the stages of {schedule}", T)
         if (most := lanes["n2"].max().item()) > static["hidden_places"]:
             raise ConfigError("grid.n2", f"must be at most grid.hidden_places = {static['hidden_places']}", most)
         if not self.opened:
