@@ -55,6 +55,8 @@ class Plane:
 
     @classmethod
     def of(cls, cloud: Float[np.ndarray, "m n1"]) -> Plane:
+        if len(np.unique(cloud, axis=0)) < 3:
+            raise ValueError("`run` must keep 3 different images at least: fewer span no plane")
         mean = cloud.mean(axis=0)
         _, sizes, directions = np.linalg.svd(cloud - mean, full_matrices=False)
         whole = float(np.sum(sizes**2))

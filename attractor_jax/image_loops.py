@@ -1,5 +1,7 @@
-"""What does a trained loop do to many images at once? `RectifiedLoop` in NumPy and float64, for what is measured on the
-host.
+"""What does a trained loop do to many images at once? `RectifiedLoop` in NumPy and float64.
+
+What is measured of a network, and drawn of it, is not worth a compilation for each shape: hundreds of networks pass
+here once, and figures are drawn where no JAX is started. Tests hold both to the same numbers.
 """
 
 from __future__ import annotations

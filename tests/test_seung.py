@@ -97,7 +97,7 @@ def test_companions_devices_and_order_change_no_bit(network: Draw) -> None:
 
 
 def test_a_stage_goes_on_from_the_one_before(network: Draw) -> None:
-    assert [stages("1-2-5", T) for T in (1, 2, 3, 5, 7)] == [(1,), (1, 2), (1, 2, 3), (1, 2, 5), (1, 2, 5, 7)]
+    assert [stages("1-2-5", T) for T in (1, 2, 5)] == [(1,), (1, 2), (1, 2, 5)] and stages("1-2-5") == (1, 2, 5)
     alone, both = drawn({"T_schedule": "2"}, {"T_schedule": "1-2"})
     assert_same_weights(both, network)
     assert np.abs(alone["W21"] - network["W21"]).max() > 0.1
@@ -279,7 +279,7 @@ def test_digits_are_completed_better_with_more_loops(tmp_path: Path) -> None:
     assert (twice["e2"].to_numpy() < once["e2"].to_numpy()).all()
     assert (more["e5"] < 0.30).all()
     assert (at(df, "retention", 5)["e5"] > 0.6).all(), "what keeps images fills no holes"
-    assert df["dead_hidden"].median() < 0.05
+    assert (df.groupby(["task", "T"], observed=True)["dead_hidden"].median() < 0.05).all()
 
 
 @pytest.mark.slow

@@ -156,7 +156,7 @@ class System:
         self, axes: Sequence[Mapping[str, Any]], devices: Sequence[Any], wait: Callable[[], None] = lambda: None
     ) -> list[Draw]:
         """The draws of some `draw_axes`, no two alike, with arrays of the same shapes. What is trained is trained here,
-        all at once; each draw must be the same to the last bit whatever others it is asked for with.
+        all at once; on CPUs each draw must be the same to the last bit whatever others it is asked for with.
 
         Args:
             devices: where, if the host is not enough; how many there are changes no number.
