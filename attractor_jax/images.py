@@ -167,11 +167,8 @@ def holes(n: int, side: int, patch: int, seed: int = 0) -> Bool[np.ndarray, "n p
     _check_patch(side, patch)
     if n < 0:
         raise ValueError(f"`n` must be >= 0, got {n}")
-    masks = np.zeros((n, side, side), bool)
-    corners = np.random.default_rng(seed).integers(side - patch + 1, size=(n, 2))
-    for mask, (row, column) in zip(masks, corners, strict=True):
-        mask[row : row + patch, column : column + patch] = True
-    return masks.reshape(n, side * side)
+    corners = np.random.default_rng(seed).integers(side - patch + 1, size=(n, 2)).tolist()
+    return np.array([hole((row, column), side, patch) for row, column in corners], bool).reshape(n, side * side)
 
 
 def _check_patch(side: int, patch: int) -> None:

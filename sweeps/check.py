@@ -60,15 +60,16 @@ def _check(argv: list[str] | None) -> int:
     if arguments.cells < 1:
         raise ArgumentProblem(f"`--cells` must be at least 1, got {arguments.cells}")
     plan = read_plan(arguments.run)
-    shares = {}
+    shares, labelled = {}, False
     for outcome in check(arguments.run, plan, arguments.cells):
         share, error = outcome.kept
         print(f"{outcome.how}: {share:.1%} +- {error:.1%} of the cells keep their regime")
         print(outcome.matrix.to_string(), end="\n\n", flush=True)
         shares[outcome.how] = share
+        labelled |= set(outcome.matrix.index) != {"unsettled"}
     more, other = shares[MORE_STEPS], shares[OTHER[plan.config.backend.dtype]]
     code, verdict = judge(more, shares.get(ANOTHER_START, 1.0), other, dtype=plan.config.backend.dtype)
-    print(f"verdict: {verdict}")
+    print(f"verdict: {verdict}" if labelled else "verdict: no cell of the sample has a label that could hold")
     return code
 
 
