@@ -14,6 +14,7 @@ import pytest
 from runs import plan_of
 from scipy.spatial.distance import cdist
 
+from attractor_jax import image_files
 from attractor_jax import images as images_module
 from attractor_jax.config import ConfigError
 from attractor_jax.fills import mean_fill, nearest_fill, pca_fill, relative_error
@@ -322,7 +323,7 @@ def test_what_is_no_data_set_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     with open("array.npz", "wb") as file:
         np.save(file, np.ones((5, 9)))
     write(Path("objects.npz"), arrays(train_data=np.array([{}, 1], object)))
-    images_module._file.cache_clear()  # the same names in another folder
+    image_files.read_images.cache_clear()  # the same names in another folder
     for ask in (load, mark):
         with pytest.raises(ConfigError) as error:
             ask(data)
